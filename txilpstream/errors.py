@@ -1,0 +1,174 @@
+"""
+The errors of STREAM, each of which says whose fault it is.
+
+This module knows what can go wrong and nothing of how it is noticed. A refusal that is part of
+the protocol's ordinary life (a reject, a full window) is a value and never one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from txilpstream.amounts import Ratio
+
+__all__ = [
+    "ConnectionEnded",
+    "DecodeError",
+    "ErrorCode",
+    "LocalError",
+    "PaymentError",
+    "PaymentResult",
+    "PeerError",
+    "RejectSeen",
+    "StreamError",
+]
+
+
+class ErrorCode:
+    """The codes of StreamClose and ConnectionClose frames (RFC 29 section 5.4)."""
+
+    NO_ERROR = 0x01
+    INTERNAL_ERROR = 0x02
+    ENDPOINT_BUSY = 0x03
+    FLOW_CONTROL_ERROR = 0x04
+    STREAM_ID_ERROR = 0x05
+    STREAM_STATE_ERROR = 0x06
+    FRAME_FORMAT_ERROR = 0x07
+    PROTOCOL_VIOLATION = 0x08
+    APPLICATION_ERROR = 0x09
+
+    NAMES: Mapping[int, str] = {
+        NO_ERROR: "NoError",
+        INTERNAL_ERROR: "InternalError",
+        ENDPOINT_BUSY: "EndpointBusy",
+        FLOW_CONTROL_ERROR: "FlowControlError",
+        STREAM_ID_ERROR: "StreamIdError",
+        STREAM_STATE_ERROR: "StreamStateError",
+        FRAME_FORMAT_ERROR: "FrameFormatError",
+        PROTOCOL_VIOLATION: "ProtocolViolation",
+        APPLICATION_ERROR: "ApplicationError",
+    }
+
+
+class StreamError(Exception):
+    """The root of every error that txilpstream raises on purpose."""
+
+
+class LocalError(StreamError, ValueError):
+    """The caller asked for what STREAM forbids; nothing was changed."""
+
+
+class DecodeError(StreamError):
+    """Bytes are not what they should be; raised only by the decoders of C{txilpstream.wire}."""
+
+
+class PeerError(StreamError):
+    """
+    The peer broke the protocol, or closed with an error of its own.
+
+    @ivar code: the code for the StreamClose or ConnectionClose frame, see L{ErrorCode}.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        name = ErrorCode.NAMES.get(code, f"error 0x{code:02x}")
+        super().__init__(f"{name}: {message}" if message else name)
+        self.code = code
+        self.message = message
+
+
+@dataclass(slots=True, frozen=True)
+class RejectSeen:
+    """
+    One kind of reject that a sender met, with how often it met it.
+
+    @ivar code: the three-character ILP code, such as C{"T04"}.
+    @ivar name: the code's name in RFC 27, or an empty string for an unknown code.
+    @ivar triggeredBy: the ILP address that made the reject, as it says itself.
+    @ivar message: the reject's message, as the node that made it wrote it.
+    @ivar sourceAmount: the amount of the last packet that was answered so, in source units.
+    @ivar count: how many packets were answered so.
+    """
+
+    code: str
+    name: str
+    triggeredBy: str
+    message: str
+    sourceAmount: int
+    count: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.code} {self.name} x{self.count} by {self.triggeredBy or 'an unnamed node'}"
+            f" at amount {self.sourceAmount}: {self.message or 'no message'}"
+        )
+
+
+class ConnectionEnded(StreamError):
+    """
+    The connection is over: closed by the peer, idle, expired, or its plugin is gone.
+
+    @ivar rejects: every kind of reject that was met, in the order of the first of each.
+    """
+
+    def __init__(self, message: str, rejects: tuple[RejectSeen, ...] = ()) -> None:
+        lines = "".join(f"\n  {reject}" for reject in rejects)
+        super().__init__(f"{message}; rejects met:{lines}" if rejects else message)
+        self.message = message
+        self.rejects = rejects
+
+
+@dataclass(slots=True, frozen=True)
+class PaymentResult:
+    """
+    What became of money that was offered; it never lies.
+
+    Source amounts are in the sender's units, delivered amounts in the receiver's.
+
+    @ivar sourceAmount: what was offered, in source units.
+    @ivar sent: what left for good, proved by fulfillments, in source units.
+    @ivar deliveredMinimum: what arrived at least, by the minimums that our own packets demanded.
+    @ivar deliveredClaimed: what arrived as the receiver says.
+    @ivar inDoubt: what left without an answer; it may have been taken, in source units.
+    @ivar rejects: every kind of reject that was met.
+    """
+
+    sourceAmount: int
+    sent: int
+    deliveredMinimum: int
+    deliveredClaimed: int
+    inDoubt: int
+    rejects: tuple[RejectSeen, ...] = ()
+
+    @property
+    def isComplete(self) -> bool:
+        """Whether all that was offered was sent, with nothing in doubt."""
+        return self.sent == self.sourceAmount
+
+
+class PaymentError(StreamError):
+    """
+    Money could not be delivered.
+
+    @ivar result: what was delivered all the same.
+    @ivar smallestAmount: the smallest amount that could have been sent where the rate was what
+        stood in the way, else None.
+    @ivar rate: the least rate that was asked for, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        result: PaymentResult,
+        *,
+        smallestAmount: int | None = None,
+        rate: Ratio | None = None,
+    ) -> None:
+        lines = "".join(f"\n  {reject}" for reject in result.rejects)
+        super().__init__(f"{message}; rejects met:{lines}" if result.rejects else message)
+        self.message = message
+        self.result = result
+        self.smallestAmount = smallestAmount
+        self.rate = rate

@@ -1,0 +1,210 @@
+"""
+The interfaces at which applications, plugins and this package meet.
+
+This module knows their shapes and imports nothing that implements them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import twisted.plugin
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+    ITransport,
+)
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from txilpstream.errors import PaymentResult
+
+    DataHandler = Callable[[bytes], bytes | Deferred[bytes]]
+
+__all__ = [
+    "IHalfCloseableProtocol",
+    "IMoneyReceiver",
+    "IMoneyTransport",
+    "IPaymentPolicy",
+    "IPlugin",
+    "IPluginFactory",
+    "NotSent",
+    "PaymentRequest",
+]
+
+
+class IPlugin(Interface):
+    """
+    Interledger's plugin: it carries ILP packets to and from one peer.
+
+    A plugin also takes one push producer with C{registerProducer} and C{unregisterProducer}: it
+    pauses it while its way out is full.
+    """
+
+    def connect() -> Deferred[None]:
+        """
+        Make the way to the peer ready.
+
+        @return: fires when packets can be sent; fails if they cannot.
+        """
+
+    def disconnect() -> Deferred[None]:
+        """
+        Give the way up. Deferreds of packets that wait for an answer fail.
+
+        @return: fires when nothing of it is left.
+        """
+
+    def isConnected() -> bool:
+        """Whether packets can be sent now."""
+
+    def sendData(data: bytes) -> Deferred[bytes]:
+        """
+        Send a Prepare.
+
+        @param data: the bytes of one ILP Prepare.
+        @return: fires with the bytes of its Fulfill or Reject. It fails with L{NotSent
+            <txilpstream.interfaces.NotSent>} if the packet certainly never left; with anything
+            else if nobody knows. Cancelling it gives up waiting, and takes nothing back.
+        """
+
+    def registerDataHandler(handler: DataHandler) -> None:
+        """
+        Say who answers the peer's Prepares.
+
+        @param handler: takes the bytes of a Prepare; returns those of the reply, or a Deferred
+            of them.
+        @raise LocalError: if there is a handler already.
+        """
+
+    def deregisterDataHandler() -> None:
+        """Answer the peer's Prepares no more; without a handler they get T01."""
+
+    def registerProducer(producer: IPushProducer, streaming: bool) -> None:
+        """
+        Say who sends, to be paused while the way out is full.
+
+        @raise LocalError: if there is one already, or it is not a push producer.
+        """
+
+    def unregisterProducer() -> None:
+        """Nobody sends any more."""
+
+
+class IPluginFactory(twisted.plugin.IPlugin):
+    """
+    How a plugin is found from a string; C{twisted.plugin.getPlugins} discovers these.
+    """
+
+    prefix: str = Attribute("The scheme that stands before the first colon of a description.")
+
+    def fromString(reactor: IReactorTime, *args: str, **kwargs: str) -> object:
+        """
+        Make a plugin from the parts of a description, split as endpoint strings are.
+
+        @return: an L{IPlugin}.
+        @raise LocalError: if the parts are not what this kind of plugin takes.
+        """
+
+
+class IMoneyTransport(ITransport, IConsumer, IPushProducer):
+    """
+    One stream as its protocol sees it: an ordinary transport that also moves money.
+
+    Source amounts are in the units of this side's account.
+    """
+
+    totalSent: int = Attribute("What left for good, in source units.")
+    totalDelivered: int = Attribute("What arrived at the peer at least, in the peer's units.")
+    totalReceived: int = Attribute("What the peer's money came to, in this side's units.")
+    totalInDoubt: int = Attribute("What left and has no answer yet, in source units.")
+
+    def sendMoney(sourceAmount: int) -> Deferred[PaymentResult]:
+        """
+        Offer money to the peer, beyond what was offered before.
+
+        @param sourceAmount: 1 or more, in source units.
+        @return: fires when all of it has left and its fate is known; fails with PaymentError, which
+            carries the partial result. Cancelling it takes back what has not left.
+        @raise LocalError: if the amount is not an int of at least 1, the total does not fit in
+            64 bits, or the stream is closed.
+        """
+
+    def setSendMax(sourceAmount: int) -> None:
+        """
+        Say how much is offered in all, what was offered before included.
+
+        @raise LocalError: if it is less than what has left already, or not an amount.
+        """
+
+    def setReceiveMax(amount: int) -> None:
+        """
+        Say how much this side accepts in all, in its own units.
+
+        @raise LocalError: if it is less than was said before (RFC 29 section 4.4.4).
+        """
+
+    def setSendRate(sourceAmount: int, perSeconds: int = 1) -> None:
+        """
+        Offer money as time passes: so much every so many seconds, exact over time.
+
+        @param sourceAmount: 0 stops it.
+        @raise LocalError: if one is not a whole number within its limits.
+        """
+
+
+class IMoneyReceiver(Interface):
+    """
+    A protocol that takes money. Its stream accepts any amount unless it sets a limit.
+    """
+
+    def moneyReceived(amount: int) -> None:
+        """
+        Money arrived; the peer has been told so.
+
+        @param amount: in this side's units.
+        """
+
+
+@dataclass(slots=True, frozen=True)
+class PaymentRequest:
+    """
+    A packet of money that waits for a policy's answer.
+
+    @ivar packetID: 32 octets that no other packet has: the Prepare's condition. A packet that
+        comes twice has the same twice.
+    @ivar connectionTag: what the server's owner wrote into the address, or an empty string.
+    @ivar amount: of the whole packet, in this side's units.
+    @ivar streamAmounts: stream id and amount, as the packet splits it.
+    @ivar expiresAt: seconds since the epoch; a later yes is a no.
+    @ivar remoteAddress: the address of the sender where it has told it, or an empty string.
+    """
+
+    packetID: bytes
+    connectionTag: str
+    amount: int
+    streamAmounts: tuple[tuple[int, int], ...]
+    expiresAt: float
+    remoteAddress: str
+
+
+class IPaymentPolicy(Interface):
+    """Decides, packet by packet, whether money is accepted."""
+
+    def judgePayment(request: PaymentRequest) -> bool | Deferred[bool]:
+        """
+        Accept or refuse one packet of money.
+
+        It is asked only about packets that could be accepted, before anything is credited. To
+        fail, or to fire with anything but C{True}, is to refuse.
+        """
+
+
+class NotSent(Exception):
+    """A packet certainly never left this machine: its money is not in doubt."""

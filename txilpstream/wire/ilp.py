@@ -1,0 +1,333 @@
+"""
+ILPv4 packets (RFC 27): Prepare, Fulfill and Reject, between bytes and values.
+
+A decoder gives a value or raises L{DecodeError}; what a packet means is not decided here. Octets
+that follow a packet, or the known fields within it, are ignored. Times are seconds since the
+epoch, UTC, to the millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from struct import Struct
+from typing import Final
+
+from txilpstream.amounts import U64_MAX
+from txilpstream.errors import DecodeError, LocalError
+from txilpstream.wire.address import MAX_ADDRESS_LENGTH
+from txilpstream.wire.oer import encodeVarOctets, readVarOctets
+
+__all__ = [
+    "ERROR_NAMES",
+    "MAX_DATA_LENGTH",
+    "AmountTooLarge",
+    "Fulfill",
+    "Prepare",
+    "Reject",
+    "decode",
+    "decodeAmountTooLarge",
+    "decodePrepare",
+    "decodeReply",
+    "encodeAmountTooLarge",
+    "encodeFulfill",
+    "encodePrepare",
+    "encodeReject",
+    "encodeTimestamp",
+]
+
+PREPARE: Final = 12
+FULFILL: Final = 13
+REJECT: Final = 14
+
+MAX_DATA_LENGTH: Final = 32767
+"""The most octets of data that a packet may carry (RFC 27)."""
+
+ERROR_NAMES: Final[Mapping[str, str]] = {
+    "F00": "Bad Request",
+    "F01": "Invalid Packet",
+    "F02": "Unreachable",
+    "F03": "Invalid Amount",
+    "F04": "Insufficient Destination Amount",
+    "F05": "Wrong Condition",
+    "F06": "Unexpected Payment",
+    "F07": "Cannot Receive",
+    "F08": "Amount Too Large",
+    "F99": "Application Error",
+    "T00": "Internal Error",
+    "T01": "Peer Unreachable",
+    "T02": "Peer Busy",
+    "T03": "Connector Busy",
+    "T04": "Insufficient Liquidity",
+    "T05": "Rate Limited",
+    "T99": "Application Error",
+    "R00": "Transfer Timed Out",
+    "R01": "Insufficient Source Amount",
+    "R02": "Insufficient Timeout",
+    "R99": "Application Error",
+}
+"""Every code of RFC 27 with its name."""
+
+
+@dataclass(slots=True)
+class Prepare:
+    """
+    A conditional promise of money (RFC 27).
+
+    @ivar amount: in the units of the two parties that exchange the packet, 64 bits.
+    @ivar timestamp: when it expires, as the 17 digits C{YYYYMMDDHHMMSSmmm} of the wire.
+    @ivar executionCondition: 32 octets, the SHA-256 hash of the fulfillment.
+    @ivar destination: an ILP address.
+    @ivar data: at most 32,767 octets.
+    """
+
+    amount: int
+    timestamp: bytes
+    executionCondition: bytes
+    destination: str
+    data: bytes
+
+    @property
+    def expiresAt(self) -> float:
+        """When it expires, in seconds since the epoch."""
+        return _decodeTimestamp(self.timestamp)
+
+
+@dataclass(slots=True)
+class Fulfill:
+    """
+    Proof that the money arrived.
+
+    @ivar fulfillment: 32 octets whose SHA-256 hash is the Prepare's condition.
+    @ivar data: at most 32,767 octets.
+    """
+
+    fulfillment: bytes
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class Reject:
+    """
+    The promise is off.
+
+    @ivar code: three characters, see L{ERROR_NAMES}.
+    @ivar triggeredBy: the address of the node that made it, or an empty string.
+    @ivar message: for people; octets that are not UTF-8 were replaced.
+    @ivar data: at most 32,767 octets.
+    """
+
+    code: str
+    triggeredBy: str = ""
+    message: str = ""
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class AmountTooLarge:
+    """
+    The data of an F08 reject.
+
+    @ivar receivedAmount: what the rejecting node got, in its units.
+    @ivar maximumAmount: what it takes at most, in the same units.
+    """
+
+    receivedAmount: int
+    maximumAmount: int
+
+
+_HEAD: Final = Struct(">Q17s32s")
+_AMOUNTS: Final = Struct(">QQ")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LATEST: Final = 253402300799.999
+
+
+class _Second:
+    """The last second that was encoded and the last that was decoded: packets come in droves."""
+
+    __slots__ = ("decoded", "encoded", "prefix", "seconds", "text")
+
+    def __init__(self) -> None:
+        self.encoded = -1
+        self.prefix = b""
+        self.text = b""
+        self.seconds = 0
+
+
+_second: Final = _Second()
+
+
+def encodeTimestamp(expiresAt: float) -> bytes:
+    """
+    Write a time as C{YYYYMMDDHHMMSSmmm} in UTC, to the nearest millisecond.
+
+    @param expiresAt: seconds since the epoch.
+    @raise LocalError: if it is before 1970 or after 9999.
+    """
+    milliseconds = round(expiresAt * 1000) if 0 <= expiresAt <= _LATEST else -1
+    seconds, fraction = divmod(milliseconds, 1000)
+    if seconds != _second.encoded:
+        if seconds < 0:
+            raise LocalError(f"the time {expiresAt} cannot be written: use 1970 to 9999")
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+        _second.prefix = b"%04d%b" % (moment.year, moment.strftime("%m%d%H%M%S").encode())
+        _second.encoded = seconds
+    return b"%b%03d" % (_second.prefix, fraction)
+
+
+def _decodeTimestamp(text: bytes) -> float:
+    """Read a time that L{decodePrepare} has checked, or raise L{DecodeError} for one it has not."""
+    prefix = text[:14]
+    if prefix != _second.text:
+        try:
+            year, rest = int(text[:4]), [int(text[i : i + 2]) for i in (4, 6, 8, 10, 12)]
+            leap = rest[4] == 60
+            moment = datetime(year, *rest[:4], 59 if leap else rest[4], tzinfo=timezone.utc)
+        except ValueError as error:
+            raise DecodeError(f"{text!r} is not a time: {error}") from None
+        elapsed = moment - _EPOCH
+        _second.seconds = elapsed.days * 86400 + elapsed.seconds + leap
+        _second.text = prefix
+    return (_second.seconds * 1000 + int(text[14:])) / 1000
+
+
+def encodePrepare(
+    amount: int, timestamp: bytes, executionCondition: bytes, destination: str, data: bytes
+) -> bytes:
+    """
+    Write a Prepare.
+
+    @param timestamp: 17 digits, see L{encodeTimestamp}.
+    @raise LocalError: if the amount does not fit in 64 bits, or a field has a wrong length.
+    """
+    if not 0 <= amount <= U64_MAX:
+        raise LocalError(f"the amount {amount} of a Prepare must be from 0 to {U64_MAX}")
+    if len(data) > MAX_DATA_LENGTH or len(executionCondition) != 32 or len(timestamp) != 17:
+        raise LocalError(
+            f"a Prepare takes at most {MAX_DATA_LENGTH} octets of data, a condition of 32 and a "
+            f"time of 17, not {len(data)}, {len(executionCondition)} and {len(timestamp)}"
+        )
+    content = b"%b%b%b" % (
+        _HEAD.pack(amount, timestamp, executionCondition),
+        encodeVarOctets(destination.encode("ascii")),
+        encodeVarOctets(data),
+    )
+    return b"\x0c" + encodeVarOctets(content)
+
+
+def encodeFulfill(fulfillment: bytes, data: bytes = b"") -> bytes:
+    """
+    Write a Fulfill.
+
+    @raise LocalError: if a field has a wrong length.
+    """
+    if len(fulfillment) != 32 or len(data) > MAX_DATA_LENGTH:
+        raise LocalError(
+            f"a Fulfill takes 32 octets of fulfillment and at most {MAX_DATA_LENGTH} of data, "
+            f"not {len(fulfillment)} and {len(data)}"
+        )
+    return b"\x0d" + encodeVarOctets(fulfillment + encodeVarOctets(data))
+
+
+def encodeReject(code: str, triggeredBy: str = "", message: str = "", data: bytes = b"") -> bytes:
+    """
+    Write a Reject.
+
+    @raise LocalError: if the code has not three ASCII characters or the data is too long.
+    """
+    if len(code) != 3 or not code.isascii() or len(data) > MAX_DATA_LENGTH:
+        raise LocalError(
+            f"a Reject takes a code of three ASCII characters and at most {MAX_DATA_LENGTH} "
+            f"octets of data, not {code!r} and {len(data)}"
+        )
+    content = b"%b%b%b%b" % (
+        code.encode("ascii"),
+        encodeVarOctets(triggeredBy.encode("ascii")),
+        encodeVarOctets(message.encode("utf-8")),
+        encodeVarOctets(data),
+    )
+    return b"\x0e" + encodeVarOctets(content)
+
+
+def encodeAmountTooLarge(receivedAmount: int, maximumAmount: int) -> bytes:
+    """Write the 16 octets of data of an F08 reject."""
+    return _AMOUNTS.pack(receivedAmount, maximumAmount)
+
+
+def decodeAmountTooLarge(data: bytes) -> AmountTooLarge | None:
+    """Read the data of an F08 reject; None if it has not 16 octets."""
+    return AmountTooLarge(*_AMOUNTS.unpack(data)) if len(data) == _AMOUNTS.size else None
+
+
+def _decodeAddress(octets: bytes) -> str:
+    if len(octets) > MAX_ADDRESS_LENGTH or not octets.isascii():
+        raise DecodeError(f"an address of {len(octets)} octets, or with other than ASCII")
+    return octets.decode("ascii")
+
+
+def _checkData(data: bytes) -> bytes:
+    if len(data) > MAX_DATA_LENGTH:
+        raise DecodeError(f"{len(data)} octets of data are more than {MAX_DATA_LENGTH}")
+    return data
+
+
+def decodePrepare(packet: bytes) -> Prepare:
+    """
+    Read a Prepare.
+
+    @raise DecodeError: if the octets are no Prepare.
+    """
+    if packet[:1] != b"\x0c":
+        raise DecodeError("this is no Prepare")
+    content, _ = readVarOctets(packet, 1, len(packet))
+    end = len(content)
+    if end < _HEAD.size:
+        raise DecodeError(f"a Prepare of {end} octets is too short")
+    amount, timestamp, condition = _HEAD.unpack_from(content)
+    if timestamp[:14] != _second.text or not timestamp.isdigit():
+        if not timestamp.isdigit():
+            raise DecodeError(f"{timestamp!r} is not a time")
+        _decodeTimestamp(timestamp)
+    destination, pos = readVarOctets(content, _HEAD.size, end)
+    data, _ = readVarOctets(content, pos, end)
+    return Prepare(amount, timestamp, condition, _decodeAddress(destination), _checkData(data))
+
+
+def decodeReply(packet: bytes) -> Fulfill | Reject:
+    """
+    Read a Fulfill or a Reject.
+
+    @raise DecodeError: if the octets are neither.
+    """
+    kind = packet[0] if packet else 0
+    if kind != FULFILL and kind != REJECT:
+        raise DecodeError("this is neither a Fulfill nor a Reject")
+    content, _ = readVarOctets(packet, 1, len(packet))
+    end = len(content)
+    if kind == FULFILL:
+        if end < 32:
+            raise DecodeError(f"a Fulfill of {end} octets is too short")
+        data, _ = readVarOctets(content, 32, end)
+        return Fulfill(content[:32], _checkData(data))
+    code = content[:3]
+    if len(code) < 3 or not code.isalnum() or not code.isascii():
+        raise DecodeError(f"{code!r} is not a code of a Reject")
+    triggeredBy, pos = readVarOctets(content, 3, end)
+    message, pos = readVarOctets(content, pos, end)
+    data, _ = readVarOctets(content, pos, end)
+    return Reject(
+        code.decode("ascii"),
+        _decodeAddress(triggeredBy),
+        message.decode("utf-8", "replace"),
+        _checkData(data),
+    )
+
+
+def decode(packet: bytes) -> Prepare | Fulfill | Reject:
+    """
+    Read any ILP packet.
+
+    @raise DecodeError: if the octets are none.
+    """
+    return decodePrepare(packet) if packet[:1] == b"\x0c" else decodeReply(packet)
