@@ -15,7 +15,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from txilpstream.errors import LocalError
 
-__all__ = ["ENVELOPE_OVERHEAD", "IV_LENGTH", "SECRET_LENGTH", "SessionKeys", "checkSecret", "conditionOf"]
+__all__ = [
+    "ENVELOPE_OVERHEAD",
+    "IV_LENGTH",
+    "SECRET_LENGTH",
+    "SessionKeys",
+    "checkSecret",
+    "conditionOf",
+]
 
 IV_LENGTH: Final = 12
 """Octets of the random initialisation vector that stands first in an envelope."""

@@ -233,15 +233,21 @@ _ENCODERS: Final[dict[type, Callable[..., bytes]]] = {
     ConnectionMaxStreamID: lambda f: encodeVarUInt(f.maxStreamID),
     ConnectionStreamIDBlocked: lambda f: encodeVarUInt(f.maxStreamID),
     ConnectionAssetDetails: lambda f: b"%b%c" % (_text(f.sourceAssetCode), f.sourceAssetScale),
-    StreamClose: lambda f: b"%b%c%b"
-    % (encodeVarUInt(f.streamID), f.errorCode, _text(f.errorMessage)),
+    StreamClose: lambda f: (
+        b"%b%c%b" % (encodeVarUInt(f.streamID), f.errorCode, _text(f.errorMessage))
+    ),
     StreamMoney: lambda f: encodeVarUInt(f.streamID) + encodeVarUInt(f.shares),
-    StreamMaxMoney: lambda f: b"%b%b%b"
-    % (encodeVarUInt(f.streamID), encodeVarUInt(f.receiveMax), encodeVarUInt(f.totalReceived)),
-    StreamMoneyBlocked: lambda f: b"%b%b%b"
-    % (encodeVarUInt(f.streamID), encodeVarUInt(f.sendMax), encodeVarUInt(f.totalSent)),
-    StreamData: lambda f: b"%b%b%b"
-    % (encodeVarUInt(f.streamID), encodeVarUInt(f.offset), encodeVarOctets(f.data)),
+    StreamMaxMoney: lambda f: (
+        b"%b%b%b"
+        % (encodeVarUInt(f.streamID), encodeVarUInt(f.receiveMax), encodeVarUInt(f.totalReceived))
+    ),
+    StreamMoneyBlocked: lambda f: (
+        b"%b%b%b"
+        % (encodeVarUInt(f.streamID), encodeVarUInt(f.sendMax), encodeVarUInt(f.totalSent))
+    ),
+    StreamData: lambda f: (
+        b"%b%b%b" % (encodeVarUInt(f.streamID), encodeVarUInt(f.offset), encodeVarOctets(f.data))
+    ),
     StreamMaxData: lambda f: encodeVarUInt(f.streamID) + encodeVarUInt(f.maxOffset),
     StreamDataBlocked: lambda f: encodeVarUInt(f.streamID) + encodeVarUInt(f.maxOffset),
     StreamReceipt: lambda f: encodeVarUInt(f.streamID) + encodeVarOctets(f.receipt),

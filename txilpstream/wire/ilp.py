@@ -181,9 +181,10 @@ def _decodeTimestamp(text: bytes) -> float:
     prefix = text[:14]
     if prefix != _second.text:
         try:
-            year, rest = int(text[:4]), [int(text[i : i + 2]) for i in (4, 6, 8, 10, 12)]
-            leap = rest[4] == 60
-            moment = datetime(year, *rest[:4], 59 if leap else rest[4], tzinfo=timezone.utc)
+            month, day, hour, minute, second = (int(text[i : i + 2]) for i in range(4, 14, 2))
+            leap = second == 60
+            second -= leap
+            moment = datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=timezone.utc)
         except ValueError as error:
             raise DecodeError(f"{text!r} is not a time: {error}") from None
         elapsed = moment - _EPOCH
