@@ -19,6 +19,12 @@ U64_MAX = 2**64 - 1
 """The largest amount that an ILP packet or a STREAM frame can carry (RFC 27, RFC 29 5.2)."""
 
 
+def _shown(value: int) -> str:
+    """A number for an error's text: Python refuses to write out one of thousands of digits."""
+    bits = value.bit_length()
+    return str(value) if bits <= 256 else f"an integer of {bits} bits"
+
+
 def checkAmount(name: str, value: object, *, minimum: int = 0, maximum: int = U64_MAX) -> int:
     """
     Give back C{value} if it is a whole number within the limits.
@@ -28,10 +34,11 @@ def checkAmount(name: str, value: object, *, minimum: int = 0, maximum: int = U6
     """
     if type(value) is not int:
         raise LocalError(
-            f"{name} is {value!r}: amounts are int, in base units, not {type(value).__name__}"
+            f"{name} is {repr(value)[:80]}: amounts are int, in base units, "
+            f"not {type(value).__name__}"
         )
     if not minimum <= value <= maximum:
-        raise LocalError(f"{name} is {value}: it must be from {minimum} to {maximum}")
+        raise LocalError(f"{name} is {_shown(value)}: it must be from {minimum} to {maximum}")
     return value
 
 
@@ -63,8 +70,8 @@ class Ratio:
             )
         if numerator < 0 or denominator <= 0:
             raise LocalError(
-                f"the ratio {numerator}/{denominator} must have a numerator of at least 0 and a "
-                "denominator of at least 1"
+                f"the ratio {_shown(numerator)}/{_shown(denominator)} must have a numerator of at "
+                "least 0 and a denominator of at least 1"
             )
         divisor = gcd(numerator, denominator)
         self.numerator = numerator // divisor

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from txilpstream.crypto import ENVELOPE_OVERHEAD, IV_LENGTH, checkSecret
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.wire.address import checkAddress, isSegment, join
+from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
 
 __all__ = ["Credentials", "Token", "TokenReader"]
@@ -30,8 +30,6 @@ __all__ = ["Credentials", "Token", "TokenReader"]
 _TOKEN_NONCE_LENGTH: Final = 18
 _RECEIPT_NONCE_LENGTH: Final = 16
 _RECEIPT_SECRET_LENGTH: Final = 32
-_MAX_TOKEN_TEXT: Final = 1000
-"""Characters: no address can hold a longer segment, so a longer one is not even decoded."""
 
 
 def _encodeText(octets: bytes) -> str:
@@ -39,8 +37,12 @@ def _encodeText(octets: bytes) -> str:
 
 
 def _decodeText(text: str) -> bytes | None:
-    """Read base64url without padding; None unless it is the only way to write these octets."""
-    if len(text) > _MAX_TOKEN_TEXT:
+    """
+    Read base64url without padding; None unless it is the only way to write these octets.
+
+    What is longer than any address is not even decoded.
+    """
+    if len(text) > MAX_ADDRESS_LENGTH:
         return None
     try:
         octets = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
@@ -92,6 +94,20 @@ class Token:
     receiptSecret: bytes = field(default=b"", repr=False)
 
 
+def _checkToken(connectionTag: str, receiptNonce: bytes, receiptSecret: bytes) -> None:
+    if connectionTag and not isSegment(connectionTag):
+        raise LocalError(
+            f"the connection tag {connectionTag[:80]!r} may hold only letters, digits, "
+            "'_', '~' and '-'"
+        )
+    lengths = len(receiptNonce), len(receiptSecret)
+    if lengths not in ((0, 0), (_RECEIPT_NONCE_LENGTH, _RECEIPT_SECRET_LENGTH)):
+        raise LocalError(
+            f"receipts need a nonce of {_RECEIPT_NONCE_LENGTH} octets and a secret of "
+            f"{_RECEIPT_SECRET_LENGTH}, not of {lengths[0]} and {lengths[1]}"
+        )
+
+
 class TokenReader:
     """Makes credentials under one server secret, and reads them back."""
 
@@ -130,17 +146,7 @@ class TokenReader:
         @raise LocalError: if the tag has other characters, one of nonce and secret is missing or
             has another length, or the address would be too long.
         """
-        if connectionTag and not isSegment(connectionTag):
-            raise LocalError(
-                f"the connection tag {connectionTag[:80]!r} may hold only letters, digits, "
-                "'_', '~' and '-'"
-            )
-        lengths = len(receiptNonce), len(receiptSecret)
-        if lengths not in ((0, 0), (_RECEIPT_NONCE_LENGTH, _RECEIPT_SECRET_LENGTH)):
-            raise LocalError(
-                f"receipts need a nonce of {_RECEIPT_NONCE_LENGTH} octets and a secret of "
-                f"{_RECEIPT_SECRET_LENGTH}, not of {lengths[0]} and {lengths[1]}"
-            )
+        _checkToken(connectionTag, receiptNonce, receiptSecret)
         iv = self._randomBytes(IV_LENGTH)
         plain = b"".join(
             [

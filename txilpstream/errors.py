@@ -62,7 +62,7 @@ class LocalError(StreamError, ValueError):
 
 
 class DecodeError(StreamError):
-    """Bytes are not what they should be; raised only by the decoders of C{txilpstream.wire}."""
+    """Bytes are not what they should be; raised only by decoders, most in C{txilpstream.wire}."""
 
 
 class PeerError(StreamError):

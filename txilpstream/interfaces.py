@@ -97,7 +97,7 @@ class IPlugin(Interface):
         """Nobody sends any more."""
 
 
-class IPluginFactory(twisted.plugin.IPlugin):
+class IPluginFactory(twisted.plugin.IPlugin, Interface):
     """
     How a plugin is found from a string; C{twisted.plugin.getPlugins} discovers these.
     """

@@ -12,6 +12,7 @@ from typing import Final
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.wire.address import checkAddress, isAddress
 from txilpstream.wire.ilp import (
+    PREPARE,
     Fulfill,
     decodeReply,
     encodeFulfill,
@@ -65,7 +66,11 @@ def encodeRequest(expiresAt: float) -> bytes:
 
 def isRequest(packet: bytes) -> bool:
     """Whether the bytes of an ILP packet are a request, told without decoding them."""
-    return len(packet) == _REQUEST_LENGTH and packet[60:71] == b"peer.config"
+    return (
+        len(packet) == _REQUEST_LENGTH
+        and packet[0] == PREPARE
+        and packet[59:] == b"\x0bpeer.config\x00"
+    )
 
 
 def encodeResponse(details: AccountDetails) -> bytes:
@@ -79,7 +84,7 @@ def encodeResponse(details: AccountDetails) -> bytes:
     data = b"%b%c%b" % (
         encodeVarOctets(checkAddress(details.address).encode("ascii")),
         details.assetScale,
-        encodeVarOctets(details.assetCode.encode("utf-8")),
+        encodeVarOctets(details.assetCode.encode("utf-8", "replace")),
     )
     return encodeFulfill(FULFILLMENT, data)
 
@@ -98,6 +103,8 @@ def decodeResponse(packet: bytes) -> AccountDetails:
     scale, pos = readUInt8(reply.data, pos, end)
     code, _ = readVarOctets(reply.data, pos, end)
     address = octets.decode("ascii", "replace")
-    if reply.fulfillment != FULFILLMENT or not isAddress(address):
+    if reply.fulfillment != FULFILLMENT:
+        raise DecodeError("the answer is not fulfilled as IL-DCP demands, with 32 zero octets")
+    if not isAddress(address):
         raise DecodeError(f"the answer names {address[:80]!r}, which is not an ILP address")
     return AccountDetails(address, scale, code.decode("utf-8", "replace"))

@@ -149,7 +149,7 @@ class _Second:
     __slots__ = ("decoded", "encoded", "prefix", "seconds", "text")
 
     def __init__(self) -> None:
-        self.encoded = -1
+        self.encoded = -2  # not -1, which stands for a time out of the limits
         self.prefix = b""
         self.text = b""
         self.seconds = 0
@@ -193,6 +193,13 @@ def _decodeTimestamp(text: bytes) -> float:
     return (_second.seconds * 1000 + int(text[14:])) / 1000
 
 
+def _addressError(address: str) -> LocalError:
+    return LocalError(
+        f"the address {address[:80]!r} must be of ASCII characters, at most {MAX_ADDRESS_LENGTH}, "
+        f"not {len(address)}"
+    )
+
+
 def encodePrepare(
     amount: int, timestamp: bytes, executionCondition: bytes, destination: str, data: bytes
 ) -> bytes:
@@ -200,7 +207,8 @@ def encodePrepare(
     Write a Prepare.
 
     @param timestamp: 17 digits, see L{encodeTimestamp}.
-    @raise LocalError: if the amount does not fit in 64 bits, or a field has a wrong length.
+    @raise LocalError: if the amount does not fit in 64 bits, a field has a wrong length, or the
+        destination other than ASCII characters.
     """
     if not 0 <= amount <= U64_MAX:
         raise LocalError(f"the amount {amount} of a Prepare must be from 0 to {U64_MAX}")
@@ -209,6 +217,8 @@ def encodePrepare(
             f"a Prepare takes at most {MAX_DATA_LENGTH} octets of data, a condition of 32 and a "
             f"time of 17, not {len(data)}, {len(executionCondition)} and {len(timestamp)}"
         )
+    if len(destination) > MAX_ADDRESS_LENGTH or not destination.isascii():
+        raise _addressError(destination)
     content = b"%b%b%b" % (
         _HEAD.pack(amount, timestamp, executionCondition),
         encodeVarOctets(destination.encode("ascii")),
@@ -235,17 +245,21 @@ def encodeReject(code: str, triggeredBy: str = "", message: str = "", data: byte
     """
     Write a Reject.
 
-    @raise LocalError: if the code has not three ASCII characters or the data is too long.
+    @param message: what UTF-8 cannot carry in it becomes a question mark.
+    @raise LocalError: if the code has not three letters or digits, the address is too long or
+        has other than ASCII characters, or the data is too long.
     """
-    if len(code) != 3 or not code.isascii() or len(data) > MAX_DATA_LENGTH:
+    if len(code) != 3 or not (code.isascii() and code.isalnum()) or len(data) > MAX_DATA_LENGTH:
         raise LocalError(
-            f"a Reject takes a code of three ASCII characters and at most {MAX_DATA_LENGTH} "
+            f"a Reject takes a code of three letters or digits and at most {MAX_DATA_LENGTH} "
             f"octets of data, not {code!r} and {len(data)}"
         )
+    if len(triggeredBy) > MAX_ADDRESS_LENGTH or not triggeredBy.isascii():
+        raise _addressError(triggeredBy)
     content = b"%b%b%b%b" % (
         code.encode("ascii"),
         encodeVarOctets(triggeredBy.encode("ascii")),
-        encodeVarOctets(message.encode("utf-8")),
+        encodeVarOctets(message.encode("utf-8", "replace")),
         encodeVarOctets(data),
     )
     return b"\x0e" + encodeVarOctets(content)

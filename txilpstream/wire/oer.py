@@ -51,7 +51,7 @@ def encodeVarUInt(value: int) -> bytes:
     if 0 <= value < 256:
         return _SMALL[value]
     if value > U64_MAX:
-        raise OverflowError(f"{value} does not fit in 64 bits")
+        raise OverflowError(f"an integer of {value.bit_length()} bits does not fit in 64")
     size = (value.bit_length() + 7) // 8
     return b"%c%b" % (size, value.to_bytes(size, "big"))
 

@@ -1,0 +1,1 @@
+STREAM connections over Interledger for Twisted: money and data both ways on many streams, with many packets in flight.

@@ -1,0 +1,1 @@
+"""Ways to an Interledger peer: each module here is one, and C{registry} finds them by name."""

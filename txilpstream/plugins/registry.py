@@ -1,0 +1,158 @@
+"""
+How a plugin is found from a string, the way Twisted finds endpoints.
+
+This module knows descriptions and asks Twisted's plugin system for factories; it imports none of
+them. Errors name only a description's prefix: what follows may hold secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from inspect import signature
+from typing import Final, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.plugin import getPlugins
+from zope.interface import implementer
+
+from txilpstream.errors import LocalError
+from txilpstream.interfaces import IPlugin, IPluginFactory
+
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "FactoryByName",
+    "callWithParts",
+    "pluginFromEnvironment",
+    "pluginFromString",
+    "splitDescription",
+]
+
+ENVIRONMENT_VARIABLE: Final = "ILP_PLUGIN"
+"""Where L{pluginFromEnvironment} looks; the name that other implementations use too."""
+
+_SHOWN: Final = 40
+"""So many characters of a prefix are shown in an error."""
+
+_T = TypeVar("_T")
+
+
+def splitDescription(description: str) -> tuple[list[str], dict[str, str]]:
+    """
+    Split a description as Twisted splits those of endpoints.
+
+    Parts stand between colons. A part with an equals sign is a key and a value; in the value more
+    equals signs are ordinary characters. A backslash takes its meaning from the next character.
+
+    @return: the parts without a key in their order, and the others; the last of one key holds.
+    @raise LocalError: if the description ends in a single backslash.
+    """
+    arguments: list[str] = []
+    keywords: dict[str, str] = {}
+    key: str | None = None
+    current = ""
+    characters = iter(description + ":")
+    for character in characters:
+        if character == "\\":
+            current += next(characters)
+        elif character == ":":
+            if key is None:
+                arguments.append(current)
+            else:
+                keywords[key] = current
+            key, current = None, ""
+        elif character == "=" and key is None:
+            key, current = current, ""
+        else:
+            current += character
+    if current or key is not None:
+        raise LocalError(
+            "a description ends in a backslash, which must stand before another character; "
+            "write two for one"
+        )
+    return arguments, keywords
+
+
+def callWithParts(
+    function: Callable[..., _T],
+    prefix: str,
+    reactor: IReactorTime,
+    arguments: Sequence[str],
+    keywords: Mapping[str, str],
+) -> _T:
+    """
+    Call what makes a plugin with the parts of a description.
+
+    @param function: takes the reactor, then the parts.
+    @raise LocalError: if the function does not take these parts.
+    """
+    try:
+        bound = signature(function).bind(reactor, *arguments, **keywords)
+    except TypeError as error:
+        raise LocalError(f"a description of a {prefix!r} plugin has wrong parts: {error}") from None
+    return function(*bound.args, **bound.kwargs)
+
+
+@implementer(IPluginFactory)
+class FactoryByName:
+    """
+    Stands for a factory whose module is imported only when it is used.
+
+    Twisted imports every drop-in whenever it looks for any plugin, so a drop-in holds these.
+    """
+
+    def __init__(self, prefix: str, name: str) -> None:
+        """
+        @param name: the full name of the factory's class, which takes no arguments.
+        """
+        self.prefix = prefix
+        self.name = name
+
+    def fromString(self, reactor: IReactorTime, *args: str, **kwargs: str) -> object:
+        """
+        Import the factory and let it make the plugin.
+
+        @raise LocalError: if the parts are not what this kind of plugin takes.
+        """
+        module, _, name = self.name.rpartition(".")
+        factory = IPluginFactory(getattr(import_module(module), name)())
+        return factory.fromString(reactor, *args, **kwargs)
+
+
+def pluginFromString(reactor: IReactorTime, description: str) -> IPlugin:
+    """
+    Make a plugin from a description such as C{"memory:name"}.
+
+    @param description: a prefix, which says what kind of plugin it is, and the parts that this
+        kind takes; see L{splitDescription}.
+    @raise LocalError: if no plugin has the prefix, or the parts are not what it takes.
+    """
+    arguments, keywords = splitDescription(description)
+    prefix = arguments.pop(0) if arguments else ""
+    known = []
+    for factory in getPlugins(IPluginFactory):
+        if factory.prefix == prefix:
+            return IPlugin(callWithParts(factory.fromString, prefix, reactor, arguments, keywords))
+        known.append(factory.prefix)
+    raise LocalError(
+        f"no plugin has the prefix {prefix[:_SHOWN]!r}: a description begins with one of "
+        f"{', '.join(sorted(known)) or '(none is installed)'} and a colon"
+    )
+
+
+def pluginFromEnvironment(
+    reactor: IReactorTime, environ: Mapping[str, str] = os.environ
+) -> IPlugin:
+    """
+    Make the plugin that the environment variable C{ILP_PLUGIN} describes.
+
+    @raise LocalError: if the variable is not set or empty, or as L{pluginFromString} does.
+    """
+    description = environ.get(ENVIRONMENT_VARIABLE, "")
+    if not description:
+        raise LocalError(
+            f"the environment variable {ENVIRONMENT_VARIABLE} is not set: it must describe a "
+            "plugin, such as 'memory:name'"
+        )
+    return pluginFromString(reactor, description)
