@@ -1,0 +1,1 @@
+"""One STREAM connection without input, output, clocks or randomness of its own."""

@@ -1,0 +1,123 @@
+"""
+Every limit of a session, with its unit and its reason.
+
+This module knows numbers and checks them; it knows nothing of how they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from txilpstream.amounts import U64_MAX, Ratio, checkAmount
+from txilpstream.errors import LocalError
+from txilpstream.wire.address import checkAddress
+
+__all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration"]
+
+ANSWER_MARGIN: Final = 5.0
+"""Seconds after a packet's expiry at which its money is in doubt: a connector's answer may be
+late."""
+
+MAX_FRAGMENT_SIZE: Final = 31000
+"""Octets: with the longest address and all other fields the ILP packet stays within the 32,767
+that the strictest peer's HTTP body takes."""
+
+_ONE_PERCENT: Final = Ratio(1, 100)
+
+
+@dataclass(slots=True, frozen=True)
+class SessionConfiguration:
+    """
+    How one end of a connection behaves.
+
+    @ivar isServer: whether the streams that this end opens bear even numbers (RFC 29 4.4.1).
+    @ivar destinationAddress: where the peer is; empty until the peer tells it.
+    @ivar sourceAddress: where this end can be reached; empty if it cannot.
+    @ivar sourceAssetCode: this end's asset, told to the peer; None tells nothing.
+    @ivar sourceAssetScale: its number of decimals.
+    @ivar minimumRate: the least rate, in destination per source units, at which money leaves;
+        None measures it before the first money leaves.
+    @ivar slippage: how much of a measured rate may be lost. 1 % is what the peers take.
+    @ivar acceptAnyRate: let money leave without any least rate.
+    @ivar maximumPacketAmount: the most that one packet carries, in source units.
+    @ivar maximumPacketsPerSecond: the most packets that are sent per second.
+    @ivar maximumInFlight: packets without an answer; it bounds the memory they take.
+    @ivar streamWindow: bytes that one stream may hold for the application.
+    @ivar connectionWindow: bytes that all streams together may hold.
+    @ivar maximumStreamID: what the peer may open at first; 20 is ten streams (RFC 29 3.3).
+    @ivar fragmentSize: bytes of application data in one packet.
+    @ivar packetExpiry: seconds; 30 is what the live network's nodes hold at most.
+    @ivar deadlineSinceFulfill: seconds without any fulfill after which it is given up; it must
+        outlast a packet that is never answered.
+    @ivar idleTimeout: seconds without any packet after which the connection ends.
+    @ivar receiveTolerance: by how much of what remains a packet may exceed a money limit: a
+        sender that rounds an exchange rate is no attacker.
+    @ivar maximumPacketCount: packets and replies encrypted under one key (RFC 29 5.1.3).
+    @ivar padTo: every STREAM packet gets zero octets until it has so many.
+    @ivar connectionTag: what the server's owner wrote into the address.
+    @ivar receiptNonce: 16 octets if receipts are to be made (RFC 39), else empty.
+    @ivar receiptSecret: 32 octets with it.
+    @ivar trace: is called with the name of each decision and its particulars.
+    """
+
+    isServer: bool = False
+    destinationAddress: str = ""
+    sourceAddress: str = ""
+    sourceAssetCode: str | None = None
+    sourceAssetScale: int | None = None
+    minimumRate: Ratio | None = None
+    slippage: Ratio = _ONE_PERCENT
+    acceptAnyRate: bool = False
+    maximumPacketAmount: int = U64_MAX
+    maximumPacketsPerSecond: int = 1_000_000
+    maximumInFlight: int = 1000
+    streamWindow: int = 1 << 20
+    connectionWindow: int = 1 << 20
+    maximumStreamID: int = 20
+    fragmentSize: int = 1 << 14
+    packetExpiry: float = 30.0
+    deadlineSinceFulfill: float = 45.0
+    idleTimeout: float = 60.0
+    receiveTolerance: Ratio = _ONE_PERCENT
+    maximumPacketCount: int = 1 << 31
+    padTo: int = 0
+    connectionTag: str = ""
+    receiptNonce: bytes = b""
+    receiptSecret: bytes = field(default=b"", repr=False)
+    trace: Callable[[str, dict[str, object]], None] | None = None
+
+    def __post_init__(self) -> None:
+        """
+        @raise LocalError: if a limit is out of its bounds.
+        """
+        for address in (self.destinationAddress, self.sourceAddress):
+            if address:
+                checkAddress(address)
+        if self.slippage > Ratio(1):
+            raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
+        for name, least, most in (
+            ("maximumPacketAmount", 1, U64_MAX),
+            ("maximumPacketsPerSecond", 1, 1_000_000),
+            ("maximumInFlight", 1, 100_000),
+            ("streamWindow", 1, 1 << 40),
+            ("connectionWindow", 1, 1 << 40),
+            ("maximumStreamID", 0, U64_MAX),
+            ("fragmentSize", 1, MAX_FRAGMENT_SIZE),
+            ("maximumPacketCount", 2, 1 << 31),
+            ("padTo", 0, MAX_FRAGMENT_SIZE),
+        ):
+            checkAmount(name, getattr(self, name), minimum=least, maximum=most)
+        if not 1 <= self.packetExpiry <= 3600 or not 1 <= self.idleTimeout <= 1e9:
+            raise LocalError(
+                f"packetExpiry is {self.packetExpiry} and must be from 1 to 3600 s; idleTimeout "
+                f"is {self.idleTimeout} and must be from 1 to 1e9 s"
+            )
+        if not self.deadlineSinceFulfill > self.packetExpiry + ANSWER_MARGIN:  # a NaN is refused
+            raise LocalError(
+                f"deadlineSinceFulfill is {self.deadlineSinceFulfill} s: it must be more than the "
+                f"packet expiry of {self.packetExpiry} s and {ANSWER_MARGIN} s"
+            )
+        if self.sourceAssetScale is not None:
+            checkAmount("sourceAssetScale", self.sourceAssetScale, maximum=255)

@@ -1,0 +1,89 @@
+"""
+Frames that are said again until they were heard.
+
+A control frame is known by its type and its stream. It is built with the values of the moment when
+it leaves, and it is done when a packet that carried its latest version was answered with authentic
+data (RFC 29 section 3.6). Frames in replies are never acknowledged and do not pass through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from txilpstream.wire.frames import Frame
+
+__all__ = ["MAX_CONTROLS", "ControlQueue"]
+
+MAX_CONTROLS: Final = 20
+"""Control frames in one packet: their octets are few and a packet must not become large."""
+
+Key = tuple[int, int]
+
+
+class ControlQueue:
+    """
+    The control frames of one end.
+
+    @ivar pending: keys of frames that wait to leave.
+    """
+
+    __slots__ = ("_build", "_versions", "pending")
+
+    def __init__(self, build: Callable[[int, int], Frame | None]) -> None:
+        """
+        @param build: makes the frame of a type for a stream id; None if it is pointless now.
+        """
+        self._build = build
+        self._versions: dict[Key, int] = {}
+        self.pending: dict[Key, None] = {}
+
+    def add(self, kind: int, streamID: int = 0) -> None:
+        """A frame is to be said, or has changed."""
+        key = (kind, streamID)
+        self._versions[key] = self._versions.get(key, 0) + 1
+        self.pending[key] = None
+
+    def take(self) -> tuple[list[Frame], tuple[tuple[Key, int], ...]]:
+        """
+        Build the frames that go into the next packet.
+
+        @return: the frames, and the keys with versions to be handed back.
+        """
+        frames: list[Frame] = []
+        taken: list[tuple[Key, int]] = []
+        for key in list(self.pending)[:MAX_CONTROLS]:
+            del self.pending[key]
+            frame = self._build(*key)
+            if frame is None:
+                self._versions.pop(key, None)
+            else:
+                frames.append(frame)
+                taken.append((key, self._versions[key]))
+        return frames, tuple(taken)
+
+    def heard(self, taken: tuple[tuple[Key, int], ...]) -> list[Key]:
+        """
+        A packet was answered with authentic data.
+
+        @return: the keys whose latest version was heard.
+        """
+        done = []
+        for key, version in taken:
+            if self._versions.get(key) == version:
+                del self._versions[key]
+                self.pending.pop(key, None)
+                done.append(key)
+        return done
+
+    def lost(self, taken: tuple[tuple[Key, int], ...]) -> None:
+        """A packet was not heard, as far as is known: what is not done is said again."""
+        for key, _ in taken:
+            if key in self._versions:
+                self.pending[key] = None
+
+    def drop(self, streamID: int) -> None:
+        """A stream is gone."""
+        for key in [key for key in self._versions if key[1] == streamID]:
+            del self._versions[key]
+            self.pending.pop(key, None)

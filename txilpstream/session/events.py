@@ -1,0 +1,160 @@
+"""
+What a session tells its driver.
+
+Each event is built complete; the driver collects them with C{Session.nextEvents}. Every
+total is up to date before an event of it is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from txilpstream.errors import StreamError
+
+__all__ = [
+    "AssetDetailsLearned",
+    "ConnectionClosed",
+    "DataArrived",
+    "DataDrained",
+    "Event",
+    "MoneyFailed",
+    "MoneyReceived",
+    "MoneySettled",
+    "PeerAddressChanged",
+    "PeerAnswered",
+    "ReceiptArrived",
+    "StreamClosed",
+    "StreamEnded",
+    "StreamOpened",
+]
+
+
+@dataclass(slots=True)
+class PeerAnswered:
+    """The peer proved for the first time that it has the shared secret."""
+
+
+@dataclass(slots=True)
+class PeerAddressChanged:
+    """The peer told where it can be reached; C{address} is an ILP address."""
+
+    address: str
+
+
+@dataclass(slots=True)
+class AssetDetailsLearned:
+    """The peer told its asset: code and number of decimals."""
+
+    assetCode: str
+    assetScale: int
+
+
+@dataclass(slots=True)
+class StreamOpened:
+    """The peer opened the stream C{streamID}."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
+class DataArrived:
+    """Bytes of a stream wait to be consumed."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
+class DataDrained:
+    """All bytes written to a stream have left for the first time, or have been delivered."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
+class MoneyReceived:
+    """Money was credited to a stream: C{amount}, in this end's units."""
+
+    streamID: int
+    amount: int
+
+
+@dataclass(slots=True)
+class MoneySettled:
+    """
+    The fate of a packet's money is known.
+
+    @ivar sourceAmount: what left, in source units.
+    @ivar deliveredMinimum: what arrived at least, in the peer's units.
+    @ivar deliveredClaimed: what the peer says arrived.
+    @ivar isInDoubt: whether there was no answer; then nothing is known to have arrived.
+    """
+
+    streamID: int
+    sourceAmount: int
+    deliveredMinimum: int
+    deliveredClaimed: int
+    isInDoubt: bool
+
+
+@dataclass(slots=True)
+class MoneyFailed:
+    """
+    Money that was offered cannot be sent and was taken back from the stream.
+
+    @ivar sourceAmount: how much was taken back, in source units.
+    @ivar reason: why, for people.
+    @ivar smallestAmount: the smallest that could be sent, where the rate is the cause, else None.
+    """
+
+    streamID: int
+    sourceAmount: int
+    reason: str
+    smallestAmount: int | None
+
+
+@dataclass(slots=True)
+class ReceiptArrived:
+    """The peer signed what a stream has received (RFC 39): C{receipt} has 58 octets."""
+
+    streamID: int
+    receipt: bytes
+
+
+@dataclass(slots=True)
+class StreamEnded:
+    """The peer will send no more on a stream; all it sent has been reported before."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
+class StreamClosed:
+    """Both halves of a stream are over; C{error} says why if it was not in good order."""
+
+    streamID: int
+    error: StreamError | None
+
+
+@dataclass(slots=True)
+class ConnectionClosed:
+    """The connection is over; C{error} says why if it was not in good order."""
+
+    error: StreamError | None
+
+
+Event = (
+    PeerAnswered
+    | PeerAddressChanged
+    | AssetDetailsLearned
+    | StreamOpened
+    | DataArrived
+    | DataDrained
+    | MoneyReceived
+    | MoneySettled
+    | MoneyFailed
+    | ReceiptArrived
+    | StreamEnded
+    | StreamClosed
+    | ConnectionClosed
+)
+"""Any of these."""

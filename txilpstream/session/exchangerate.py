@@ -1,0 +1,170 @@
+"""
+The exchange rate of the path, as bounds, and the least delivery that every packet demands.
+
+A packet of C{s} source units of which C{d} arrive proves that the rate is at least C{d/s} and, as
+nodes round down, less than C{(d+1)/s}. The floor below which no money leaves is fixed once: given,
+or measured less the slippage. What is measured later moves the bounds and never the floor. What
+was rejected: a float, and a rate that is the last packet's quotient, which takes 1 of 1 for a
+rate of exactly 1 (ilp-protocol-stream#46).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txilpstream.amounts import Ratio
+
+__all__ = ["ExchangeRate"]
+
+_MOST_STEPS: Final = 100
+"""Destination amounts that are tried for the largest useful packet: so many do at 1 % slippage."""
+
+
+def _simplestDenominator(least: Ratio, most: Ratio) -> int:
+    """
+    The smallest denominator of any fraction from C{least}, more than 0, to C{most}.
+
+    The two continued fractions are followed as long as they agree.
+    """
+    before, denominator = 1, 0
+    a, b, c, d = least.numerator, least.denominator, most.numerator, most.denominator
+    while True:
+        term = -(-a // b)
+        if term * d <= c:
+            return term * denominator + before
+        term -= 1
+        before, denominator = denominator, term * denominator + before
+        a, b, c, d = d, c - term * d, b, a - term * b
+
+
+class ExchangeRate:
+    """
+    What one direction of a path makes of an amount.
+
+    @ivar low: the rate is at least this, in destination per source units; None until measured.
+    @ivar high: the rate is less than this, or equal where nothing is rounded away.
+    @ivar floor: the least rate at which money leaves; None until it is fixed.
+    @ivar isFree: whether any rate is taken, even 0.
+    @ivar smallest: the least amount that delivers at least one unit and meets its minimum, at the
+        lowest rate that was measured above the floor; 1 while that is not known.
+    """
+
+    __slots__ = ("_lowest", "_slippage", "floor", "high", "isFree", "low", "smallest")
+
+    def __init__(self, minimumRate: Ratio | None, slippage: Ratio, acceptAnyRate: bool) -> None:
+        self._slippage = slippage
+        self._lowest: Ratio | None = None
+        self.isFree = acceptAnyRate
+        self.floor: Ratio | None = Ratio(0) if acceptAnyRate else minimumRate
+        self.low: Ratio | None = None
+        self.high: Ratio | None = None
+        self.smallest = 1
+
+    def observe(self, sourceAmount: int, delivered: int) -> None:
+        """
+        A packet of C{sourceAmount}, more than 0, arrived as C{delivered}.
+
+        Bounds that contradict the new ones are dropped: the rate has moved.
+        """
+        low, high = self.low, self.high
+        if (
+            low is not None
+            and high is not None
+            and delivered * low.denominator <= low.numerator * sourceAmount
+            and (delivered + 1) * high.denominator >= high.numerator * sourceAmount
+            and (delivered + 1) * low.denominator > low.numerator * sourceAmount
+            and delivered * high.denominator <= high.numerator * sourceAmount
+        ):
+            return
+        newLow, newHigh = Ratio(delivered, sourceAmount), Ratio(delivered + 1, sourceAmount)
+        if low is not None and high is not None and low < newHigh and newLow <= high:
+            newLow, newHigh = max(low, newLow), min(high, newHigh)
+        self.low, self.high = newLow, newHigh
+        self._lower()
+
+    def fix(self) -> None:
+        """Set the floor from what was measured, less the slippage; it never changes again."""
+        if self.floor is None and self.low is not None:
+            self.floor = self.low.less(self._slippage)
+            self._lower()
+
+    def minimumDelivery(self, sourceAmount: int) -> int:
+        """The least that a packet must deliver, in destination units; the floor must be fixed."""
+        floor = self.floor
+        assert floor is not None, "no money leaves before the floor is fixed"
+        return -(-sourceAmount * floor.numerator // floor.denominator)
+
+    def estimate(self, sourceAmount: int) -> int:
+        """What a packet will deliver, as far as is known: never less than its minimum."""
+        low = self.low
+        if low is None:
+            return self.minimumDelivery(sourceAmount)
+        return max(
+            sourceAmount * low.numerator // low.denominator, self.minimumDelivery(sourceAmount)
+        )
+
+    def sourceFor(self, delivered: int) -> int | None:
+        """The source amount that delivers so much or a little more; None if it is not known."""
+        low = self.low or self.floor
+        if low is None or not low.numerator:
+            return None
+        return -(-delivered * low.denominator // low.numerator)
+
+    def isUseful(self, sourceAmount: int) -> bool:
+        """Whether a packet of this amount can meet its minimum at the rate that was measured."""
+        low = self.low
+        if low is None or self.isHopeless:
+            return True
+        return sourceAmount * low.numerator // low.denominator >= self.minimumDelivery(sourceAmount)
+
+    @property
+    def isHopeless(self) -> bool:
+        """Whether the measured rate is below the floor: only a better rate would help."""
+        return self.low is not None and self.floor is not None and self.low < self.floor
+
+    def plan(self, offered: int, most: int) -> int:
+        """
+        How much of what is offered goes into the next packet.
+
+        What is left behind must be enough for a packet that meets its minimum, so the last two
+        packets are planned together.
+
+        @param most: what one packet may carry.
+        @return: 0 if nothing useful can be sent.
+        """
+        amount = min(offered, most)
+        smallest = self.smallest
+        rest = offered - amount
+        if 0 < rest < smallest and not self.isUseful(rest) and offered >= 2 * smallest:
+            amount = offered - smallest
+        if self.isUseful(amount):
+            return amount
+        return self._usefulBelow(amount)
+
+    def _usefulBelow(self, amount: int) -> int:
+        """
+        The largest useful amount that is smaller, 0 if there is none.
+
+        If none is near, it is the largest multiple of the smallest one.
+        """
+        low, floor = self.low, self.floor
+        assert low is not None and floor is not None, "an amount is useless at measured rates only"
+        delivered = low.floor(amount)
+        for target in range(delivered, max(0, delivered - _MOST_STEPS), -1):
+            candidate = min(amount, target * floor.denominator // floor.numerator)
+            if low.floor(candidate) >= target:
+                return candidate
+        return amount - amount % _simplestDenominator(floor, low)
+
+    def _lower(self) -> None:
+        """Find the smallest amount again if the rate is the lowest above the floor so far."""
+        low, floor = self.low, self.floor
+        if low is None or floor is None or low < floor or not low.numerator:
+            return
+        if self._lowest is None or low < self._lowest:
+            self._lowest = low
+            self.smallest = (
+                _simplestDenominator(floor, low)
+                if floor.numerator
+                else -(-low.denominator // low.numerator)
+            )

@@ -1,0 +1,103 @@
+"""
+What was sent and has no answer yet.
+
+A packet is a plain record; it is settled in one place. Packets without an answer by their expiry
+and a margin go over to the doubtful, where a late answer still finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["MAX_DOUBTFUL", "InFlight", "SentPacket"]
+
+MAX_DOUBTFUL: Final = 10_000
+"""Doubtful packets that are remembered; an answer to an older one changes nothing any more."""
+
+
+@dataclass(slots=True)
+class SentPacket:
+    """
+    One Prepare on its way.
+
+    @ivar sequence: its number.
+    @ivar sentAt: seconds.
+    @ivar expiresAt: seconds.
+    @ivar fulfillment: the only octets that fulfill it; empty if nothing can.
+    @ivar amount: source units; 0 for packets without money.
+    @ivar minimum: destination units that it demands.
+    @ivar expected: destination units that it was expected to deliver.
+    @ivar streamID: the stream whose money it carries; 0 if none.
+    @ivar fragments: stream id and offset of each fragment of data it carries.
+    @ivar controls: the keys of the control frames it carries, with their versions.
+    @ivar isProbe: whether it only asks for the rate.
+    @ivar isResent: whether its data was given up as lost and is on its way again.
+    """
+
+    sequence: int
+    sentAt: float
+    expiresAt: float
+    fulfillment: bytes
+    amount: int = 0
+    minimum: int = 0
+    expected: int = 0
+    streamID: int = 0
+    fragments: tuple[tuple[int, int], ...] = ()
+    controls: tuple[tuple[tuple[int, int], int], ...] = ()
+    isProbe: bool = False
+    isResent: bool = False
+
+
+class InFlight:
+    """
+    All packets without an answer.
+
+    @ivar packets: by sequence, the oldest first.
+    @ivar doubtful: those whose time is over, by sequence, the oldest first.
+    @ivar withMoney: how many of C{packets} carry money.
+    """
+
+    __slots__ = ("doubtful", "packets", "withMoney")
+
+    def __init__(self) -> None:
+        self.packets: dict[int, SentPacket] = {}
+        self.doubtful: dict[int, SentPacket] = {}
+        self.withMoney = 0
+
+    def add(self, packet: SentPacket) -> None:
+        """A packet leaves."""
+        self.packets[packet.sequence] = packet
+        if packet.amount:
+            self.withMoney += 1
+
+    def pop(self, sequence: int) -> SentPacket | None:
+        """An answer came; None if nothing waits for one under this number."""
+        packet = self.packets.pop(sequence, None)
+        if packet is not None and packet.amount:
+            self.withMoney -= 1
+        return packet
+
+    def doubt(self, packet: SentPacket) -> None:
+        """Remember a packet whose time is over."""
+        doubtful = self.doubtful
+        doubtful[packet.sequence] = packet
+        if len(doubtful) > MAX_DOUBTFUL:
+            del doubtful[next(iter(doubtful))]
+
+    def expired(self, before: float) -> Iterator[SentPacket]:
+        """Take out the packets that expired before this moment, the oldest first."""
+        packets = self.packets
+        while packets:
+            oldest = packets[next(iter(packets))]
+            if oldest.expiresAt > before:
+                return
+            self.pop(oldest.sequence)
+            yield oldest
+
+    @property
+    def oldest(self) -> SentPacket | None:
+        """The packet that expires first."""
+        packets = self.packets
+        return packets[next(iter(packets))] if packets else None

@@ -1,0 +1,181 @@
+"""
+All streams of a connection: their ids, their turns, and what they share.
+
+Streams take turns: whoever has sent goes to the end of the line, so the cost of a packet does not
+depend on how many streams are open. Closed ids are a range with exceptions, never a growing set.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from txilpstream.amounts import U64_MAX
+from txilpstream.errors import ErrorCode, LocalError, PeerError
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.stream import CLOSING, OPEN, SessionStream
+from txilpstream.session.windows import INITIAL_CONNECTION_CREDIT, ByteBudget, Grant, SendCredit
+
+__all__ = ["PEER_MAX_STREAM_ID", "Streams"]
+
+PEER_MAX_STREAM_ID: Final = 20
+"""The largest id that a peer takes before it says so (RFC 29 section 3.3)."""
+
+
+class Streams:
+    """
+    The streams of one connection.
+
+    @ivar open: those that are not over, by id.
+    @ivar moneyReady: those that have money to send and may, in the order of their turns.
+    @ivar dataReady: those that have data to send and may.
+    @ivar maxStreamID: the largest id that we accept.
+    @ivar peerMaxStreamID: the largest id that the peer accepts.
+    @ivar sendCredit: bytes that the peer takes on all streams.
+    @ivar grant: bytes that we take on all streams.
+    @ivar budget: bytes that are held for the application, shared with other connections.
+    """
+
+    def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:
+        self._configuration = configuration
+        self._isServer = configuration.isServer
+        self._nextID = 2 if configuration.isServer else 1
+        self._highestRemote = 0
+        self._unopened: set[int] = set()
+        self.open: dict[int, SessionStream] = {}
+        self.moneyReady: OrderedDict[int, SessionStream] = OrderedDict()
+        self.dataReady: OrderedDict[int, SessionStream] = OrderedDict()
+        self.maxStreamID = configuration.maximumStreamID
+        self.peerMaxStreamID = PEER_MAX_STREAM_ID
+        self.sendCredit = SendCredit(INITIAL_CONNECTION_CREDIT)
+        self.grant = Grant(configuration.connectionWindow)
+        self.budget = budget
+
+    __slots__ = (
+        "_configuration",
+        "_highestRemote",
+        "_isServer",
+        "_nextID",
+        "_unopened",
+        "budget",
+        "dataReady",
+        "grant",
+        "maxStreamID",
+        "moneyReady",
+        "open",
+        "peerMaxStreamID",
+        "sendCredit",
+    )
+
+    def get(self, streamID: int) -> SessionStream:
+        """
+        The stream of this id.
+
+        @raise LocalError: if it is not open.
+        """
+        stream = self.open.get(streamID)
+        if stream is None:
+            raise LocalError(f"the stream {streamID} is not open: it is closed or never was")
+        return stream
+
+    def openLocal(self) -> SessionStream:
+        """Open the next stream of this end (RFC 29 section 4.4.1)."""
+        stream = SessionStream(self._nextID, self._configuration.streamWindow)
+        self.open[self._nextID] = stream
+        self._nextID += 2
+        return stream
+
+    def accept(self, streamID: int) -> SessionStream | None:
+        """
+        Find a stream that the peer names, or open it.
+
+        @return: None if it is closed.
+        @raise PeerError: if the peer may not open it: ProtocolViolation for a number that is not
+            the peer's to use, StreamIdError for one above the limit.
+        """
+        stream = self.open.get(streamID)
+        if stream is not None:
+            return stream
+        if streamID % 2 == (0 if self._isServer else 1) or streamID == 0:
+            if 0 < streamID < self._nextID:
+                return None
+            raise PeerError(
+                ErrorCode.PROTOCOL_VIOLATION, f"stream {streamID} is not the peer's to open"
+            )
+        if streamID <= self._highestRemote and streamID not in self._unopened:
+            return None
+        if streamID > self.maxStreamID:
+            raise PeerError(
+                ErrorCode.STREAM_ID_ERROR,
+                f"stream {streamID} is above the limit of {self.maxStreamID}",
+            )
+        first = self._highestRemote + 2 if self._highestRemote else 2 - self._isServer
+        self._unopened.update(range(first, streamID, 2))
+        self._unopened.discard(streamID)
+        self._highestRemote = max(self._highestRemote, streamID)
+        stream = SessionStream(streamID, self._configuration.streamWindow)
+        stream.hasOpened = True
+        self.open[streamID] = stream
+        return stream
+
+    def isRemote(self, streamID: int) -> bool:
+        """Whether the peer opened it."""
+        return streamID % 2 == self._isServer
+
+    def refresh(self, stream: SessionStream) -> None:
+        """Put a stream in line, or take it out, as it has something to send and may."""
+        streamID = stream.streamID
+        mayOpen = stream.hasOpened or streamID <= self.peerMaxStreamID
+        money = stream.moneyOut
+        if mayOpen and money.unsent > 0 and money.peerRoom > 0:
+            self.moneyReady.setdefault(streamID, stream)
+        else:
+            self.moneyReady.pop(streamID, None)
+        queue = stream.queue
+        if mayOpen and (queue.hasLost or (queue.unsent and stream.sendCredit.room)):
+            self.dataReady.setdefault(streamID, stream)
+        else:
+            self.dataReady.pop(streamID, None)
+
+    def drop(self, stream: SessionStream) -> bool:
+        """
+        Forget a stream that is over; the peer may open one more for one of its own.
+
+        @return: whether the limit on the peer's ids was raised.
+        """
+        streamID = stream.streamID
+        self.forgetData(stream)
+        self.moneyReady.pop(streamID, None)
+        self.dataReady.pop(streamID, None)
+        if self.open.pop(streamID, None) is None or not self.isRemote(streamID):
+            return False
+        self.maxStreamID = min(self.maxStreamID + 2, U64_MAX)
+        return True
+
+    def forgetData(self, stream: SessionStream) -> None:
+        """Forget data that nobody will send or read; its credit goes back to the connection."""
+        unread = stream.grant.received - stream.grant.consumed
+        stream.grant.consumed += unread
+        self.grant.consumed += unread
+        self.budget.give(stream.data.held)
+        stream.data.clear()
+        stream.queue.clear()
+
+    def isBlocked(self) -> bool:
+        """Whether something is to be sent that only the peer's word can let go."""
+        for stream in self.open.values():
+            money = stream.moneyOut
+            if money.unsent > 0 and money.peerRoom == 0:
+                return True
+            if stream.queue.unsent and not (stream.sendCredit.room and self.sendCredit.room):
+                return True
+            if not stream.hasOpened and stream.streamID > self.peerMaxStreamID:
+                return True
+        return False
+
+    def isQuiet(self) -> bool:
+        """Whether every stream has delivered and settled all that it was given to send."""
+        return all(
+            stream.isDrained and (stream.state == OPEN or stream.state >= CLOSING)
+            for stream in self.open.values()
+        )
