@@ -3,12 +3,15 @@ Frames that are said again until they were heard.
 
 A control frame is known by its type and its stream. It is built with the values of the moment when
 it leaves, and it is done when a packet that carried its latest version was answered with authentic
-data (RFC 29 section 3.6). Frames in replies are never acknowledged and do not pass through here.
+data (RFC 29 section 3.6). Versions are counted over all frames and never used twice: an answer that
+comes late does not count for what was said anew meanwhile. Frames in replies are never acknowledged
+and do not pass through here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from txilpstream.wire.frames import Frame
@@ -17,6 +20,9 @@ __all__ = ["MAX_CONTROLS", "ControlQueue"]
 
 MAX_CONTROLS: Final = 20
 """Control frames in one packet: their octets are few and a packet must not become large."""
+
+_STREAM_KINDS: Final = range(0x10, 0x18)
+"""The types of all frames that belong to a stream."""
 
 Key = tuple[int, int]
 
@@ -28,20 +34,22 @@ class ControlQueue:
     @ivar pending: keys of frames that wait to leave.
     """
 
-    __slots__ = ("_build", "_versions", "pending")
+    __slots__ = ("_build", "_count", "_versions", "pending")
 
     def __init__(self, build: Callable[[int, int], Frame | None]) -> None:
         """
         @param build: makes the frame of a type for a stream id; None if it is pointless now.
         """
         self._build = build
+        self._count = 0
         self._versions: dict[Key, int] = {}
         self.pending: dict[Key, None] = {}
 
     def add(self, kind: int, streamID: int = 0) -> None:
         """A frame is to be said, or has changed."""
         key = (kind, streamID)
-        self._versions[key] = self._versions.get(key, 0) + 1
+        self._count += 1
+        self._versions[key] = self._count
         self.pending[key] = None
 
     def take(self) -> tuple[list[Frame], tuple[tuple[Key, int], ...]]:
@@ -52,7 +60,7 @@ class ControlQueue:
         """
         frames: list[Frame] = []
         taken: list[tuple[Key, int]] = []
-        for key in list(self.pending)[:MAX_CONTROLS]:
+        for key in list(islice(self.pending, MAX_CONTROLS)):
             del self.pending[key]
             frame = self._build(*key)
             if frame is None:
@@ -84,6 +92,7 @@ class ControlQueue:
 
     def drop(self, streamID: int) -> None:
         """A stream is gone."""
-        for key in [key for key in self._versions if key[1] == streamID]:
-            del self._versions[key]
-            self.pending.pop(key, None)
+        for kind in _STREAM_KINDS:
+            key = (kind, streamID)
+            if self._versions.pop(key, None) is not None:
+                self.pending.pop(key, None)

@@ -86,12 +86,12 @@ class InFlight:
         if len(doubtful) > MAX_DOUBTFUL:
             del doubtful[next(iter(doubtful))]
 
-    def expired(self, before: float) -> Iterator[SentPacket]:
-        """Take out the packets that expired before this moment, the oldest first."""
+    def expired(self, now: float, margin: float = 0.0) -> Iterator[SentPacket]:
+        """Take out the packets that expired by now and a margin ago, the oldest first."""
         packets = self.packets
         while packets:
             oldest = packets[next(iter(packets))]
-            if oldest.expiresAt > before:
+            if oldest.expiresAt + margin > now:
                 return
             self.pop(oldest.sequence)
             yield oldest

@@ -9,27 +9,27 @@ implementations not apart (F99). Bytes that are not the peer's get F06, whatever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
-from txilpstream.amounts import splitShares
 from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError, ErrorCode, PeerError
-from txilpstream.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.session.events import DataArrived, MoneyReceived, StreamOpened
+from txilpstream.session.incoming import (
+    Incoming,
+    isOldData,
+    lateFrames,
+    splitAmount,
+    takesData,
+)
+from txilpstream.session.replyframes import addLimits, addReceipts
 from txilpstream.session.state import SessionState
-from txilpstream.session.stream import CLOSED, CLOSING, SessionStream
+from txilpstream.session.stream import SessionStream
 from txilpstream.wire.frames import (
     ConnectionClose,
-    ConnectionMaxData,
-    ConnectionMaxStreamID,
-    ConnectionNewAddress,
     Frame,
     StreamClose,
     StreamData,
-    StreamMaxData,
     StreamMoney,
-    StreamReceipt,
 )
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject
 from txilpstream.wire.packet import (
@@ -45,38 +45,17 @@ from txilpstream.wire.packet import (
 __all__ = ["Incoming", "Receiver"]
 
 OVER_LIMIT_PATIENCE: Final = 10.0
-"""Seconds of nothing but packets over the money limit: a hundred may be in flight when it is met."""
+"""Seconds of packets over the money limit: a hundred may be in flight when it is met."""
 
 _UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
 
 _OPENING: Final = frozenset((0x11, 0x12, 0x14, 0x15))
 
-_TOUCHING: Final = frozenset(range(0x10, 0x17))
-
-
-@dataclass(slots=True)
-class Incoming:
-    """
-    A Prepare of the peer's that waits to be answered.
-
-    @ivar prepare: the ILP packet.
-    @ivar packet: what was in it; None if it is not the peer's.
-    @ivar money: the streams that share its amount, with the shares of each.
-    @ivar data: its frames of application data.
-    @ivar fulfillment: what fulfills it; empty if nothing can.
-    """
-
-    prepare: Prepare
-    packet: StreamPacket | None = None
-    money: list[StreamMoney] = field(default_factory=list)
-    data: list[StreamData] = field(default_factory=list)
-    fulfillment: bytes = b""
-
 
 class Receiver:
     """Answers Prepares."""
 
-    __slots__ = ("_keys", "_overLimitSince", "_randomBytes", "_state")
+    __slots__ = ("_keys", "_overLimitAt", "_overLimitSince", "_randomBytes", "_state")
 
     def __init__(
         self, state: SessionState, keys: SessionKeys, randomBytes: Callable[[int], bytes]
@@ -85,6 +64,7 @@ class Receiver:
         self._keys = keys
         self._randomBytes = randomBytes
         self._overLimitSince: float | None = None
+        self._overLimitAt = 0.0
 
     # --- First step: what is it? -----------------------------------------------------------
 
@@ -109,6 +89,7 @@ class Receiver:
             try:
                 self._hear(incoming, packet)
             except PeerError as error:
+                incoming.fulfillment = b""
                 state.fail(error)
         return incoming
 
@@ -146,144 +127,98 @@ class Receiver:
         if stream is None:
             return
         if state.isDraining:
-            state.abortStream(stream, None)
             stream.isReported = True
+            stream.closeCode = ErrorCode.STREAM_STATE_ERROR
+            stream.closeMessage = "the connection is closing"
+            state.abortStream(stream, None)
+            state.controls.add(StreamClose.type, streamID)
             return
         state.events.append(StreamOpened(streamID))
 
     # --- Second step: do we take it? ---------------------------------------------------------
 
     def split(self, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:
-        """
-        Split the amount among the streams, the remainder to the lowest that is below its limit
-        (RFC 29 section 5.3.8).
-
-        @return: None if not every unit finds a stream that takes it.
-        """
-        amount = incoming.prepare.amount
-        frames = incoming.money
-        streams = self._state.streams.open
-        tolerance = self._state.configuration.receiveTolerance
-        if len(frames) == 1 and frames[0].shares:
-            stream = streams.get(frames[0].streamID)
-            if stream is None or stream.isEnded or not stream.moneyIn.takes(amount, tolerance):
-                return None
-            return [(stream, amount)]
-        amounts, rest = splitShares(amount, [frame.shares for frame in frames])
-        totals: dict[int, int] = {}
-        for frame, part in zip(frames, amounts, strict=True):
-            totals[frame.streamID] = totals.get(frame.streamID, 0) + part
-        if rest:
-            if not any(frame.shares for frame in frames):
-                return None
-            for streamID in sorted(streams):
-                stream = streams[streamID]
-                room = stream.moneyIn.receiveMax - stream.moneyIn.totalReceived
-                if not stream.isEnded and room - totals.get(streamID, 0) >= rest:
-                    totals[streamID] = totals.get(streamID, 0) + rest
-                    rest = 0
-                    break
-        parts = []
-        for streamID, part in totals.items():
-            target = streams.get(streamID)
-            if part:
-                if target is None or target.isEnded or not target.moneyIn.takes(part, tolerance):
-                    return None
-                parts.append((target, part))
-        return None if rest else parts
+        """How the amount would be split; None if not every unit finds a stream that takes it."""
+        return splitAmount(self._state, incoming)
 
     def wouldAccept(self, incoming: Incoming, now: float) -> bool:
-        """Whether a packet of money would be fulfilled if the application said yes now."""
+        """
+        Whether a packet of money would be fulfilled if the application said yes now.
+
+        @raise PeerError: if it breaks the protocol.
+        """
         packet, prepare = incoming.packet, incoming.prepare
         return (
             packet is not None
             and bool(incoming.fulfillment)
             and not self._state.isClosed
             and prepare.amount >= packet.prepareAmount
-            and self._takesData(incoming)
-            and self.split(incoming) is not None
+            and prepare.expiresAt > now
+            and takesData(self._state, incoming)
+            and splitAmount(self._state, incoming) is not None
         )
-
-    def _takesData(self, incoming: Incoming) -> bool:
-        """
-        Whether the data keeps to its limits and there is room for it.
-
-        @raise PeerError: FlowControlError if it exceeds what was granted (RFC 29 4.4.4, 4.5).
-        """
-        streams = self._state.streams
-        more = 0
-        for frame in incoming.data:
-            stream = streams.open.get(frame.streamID)
-            if stream is None or stream.isEnded:
-                continue
-            end = frame.offset + len(frame.data)
-            if end > stream.grant.limit:
-                raise PeerError(
-                    ErrorCode.FLOW_CONTROL_ERROR,
-                    f"stream {frame.streamID} was sent {end} bytes of {stream.grant.limit}",
-                )
-            more += max(0, end - stream.data.highest)
-            if stream.data.isCrowded and frame.offset > stream.data.offset:
-                return False
-        if streams.grant.received + more > streams.grant.limit:
-            raise PeerError(
-                ErrorCode.FLOW_CONTROL_ERROR,
-                f"all streams were sent {streams.grant.received + more} bytes of "
-                f"{streams.grant.limit}",
-            )
-        size = sum([len(frame.data) for frame in incoming.data])
-        return streams.budget.used + size <= streams.budget.limit
 
     def answer(self, incoming: Incoming, accept: bool, now: float) -> bytes:
         """Fulfill a Prepare, and take what is in it, or refuse it."""
-        packet, prepare, state = incoming.packet, incoming.prepare, self._state
-        if packet is None:
+        packet, state = incoming.packet, self._state
+        if packet is None or state.encrypted >= state.configuration.maximumPacketCount:
             return _UNEXPECTED
-        parts: list[tuple[SessionStream, int]] | None = None
-        isTaken = False
-        try:
-            if (
-                accept
-                and incoming.fulfillment
-                and prepare.amount >= packet.prepareAmount
-                and not (state.isClosed and prepare.amount)
-                and (not prepare.amount or prepare.expiresAt > now)
-                and (state.isClosed or self._takesData(incoming))
-            ):
-                parts = self.split(incoming) if prepare.amount else []
-                isTaken = parts is not None
-                if prepare.amount:
-                    self._watchLimit(isTaken, now)
-        except PeerError as error:
-            state.fail(error)
-        closed = self._lateFrames(incoming)
-        if isTaken and parts is not None and not state.isClosed:
-            self._take(incoming, parts)
+        parts = None
+        if accept and incoming.fulfillment and incoming.prepare.amount >= packet.prepareAmount:
+            try:
+                parts = self._judge(incoming, now)
+            except PeerError as error:
+                state.fail(error)
+        frames: list[Frame] = []
         if not state.isClosed:
-            self._hearCloses(packet)
-        return self._reply(incoming, packet, isTaken, closed)
+            if parts is None:
+                if incoming.money and incoming.prepare.amount:
+                    frames = lateFrames(state, incoming)
+            else:
+                self._take(incoming, parts)
+                if parts and state.configuration.receiptNonce:
+                    addReceipts(state.configuration, parts, frames)
+            if len(packet.frames) != len(incoming.money):
+                self._hearCloses(packet)
+        if state.isClosed:
+            frames.append(ConnectionClose(state.closeCode, state.closeMessage))
+        else:
+            addLimits(state, packet, frames)
+        return self._reply(incoming, packet, parts is not None, frames)
 
-    def _watchLimit(self, isTaken: bool, now: float) -> None:
-        """Close on a peer that sends nothing but money that it must not send (S29)."""
-        if isTaken:
+    def _judge(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | None:
+        """
+        Decide on a packet that can be fulfilled.
+
+        @return: which stream gets how much, None if the packet is refused.
+        @raise PeerError: if it exceeds what it may.
+        """
+        state, amount = self._state, incoming.prepare.amount
+        if state.isClosed:
+            return None if amount or not isOldData(state, incoming) else []
+        if incoming.data and not takesData(state, incoming):
+            return None
+        if not amount:
             self._overLimitSince = None
-        elif self._overLimitSince is None:
+            return []
+        if incoming.prepare.expiresAt <= now:
+            return None
+        parts = splitAmount(state, incoming)
+        if parts is not None:
+            self._overLimitSince = None
+        elif not lateFrames(state, incoming):
+            self._watchLimit(now)
+        return parts
+
+    def _watchLimit(self, now: float) -> None:
+        """Close on a peer that sends nothing but money that it must not send (S29)."""
+        if self._overLimitSince is None or now - self._overLimitAt > OVER_LIMIT_PATIENCE:
             self._overLimitSince = now
-        elif now - self._overLimitSince > OVER_LIMIT_PATIENCE:
+        self._overLimitAt = now
+        if now - self._overLimitSince > OVER_LIMIT_PATIENCE:
             raise PeerError(
                 ErrorCode.FLOW_CONTROL_ERROR, "for 10 s every packet was over the money limit"
             )
-
-    def _lateFrames(self, incoming: Incoming) -> list[Frame]:
-        """What is said of money for streams that are closed."""
-        streams = self._state.streams.open
-        late: list[Frame] = []
-        for frame in incoming.money:
-            stream = streams.get(frame.streamID)
-            if stream is None or (stream.isEnded and incoming.prepare.amount):
-                message = "the stream is closed"
-                late.append(StreamClose(frame.streamID, ErrorCode.STREAM_STATE_ERROR, message))
-        return late
 
     def _take(self, incoming: Incoming, parts: list[tuple[SessionStream, int]]) -> None:
         """Credit the money and keep the data."""
@@ -317,10 +252,6 @@ class Receiver:
         self, incoming: Incoming, packet: StreamPacket, isTaken: bool, frames: list[Frame]
     ) -> bytes:
         state = self._state
-        if state.isClosed:
-            frames.append(ConnectionClose(state.closeCode, state.closeMessage))
-        else:
-            self._addLimits(incoming, packet, isTaken, frames)
         plain = encodePacket(
             packet.sequence,
             FULFILL if isTaken else REJECT,
@@ -333,49 +264,3 @@ class Receiver:
         if isTaken:
             return encodeFulfill(incoming.fulfillment, data)
         return encodeReject("F99", "", ERROR_NAMES["F99"], data)
-
-    def _addLimits(
-        self, incoming: Incoming, packet: StreamPacket, isTaken: bool, frames: list[Frame]
-    ) -> None:
-        """Say the limits of the streams that the packet touches, and of the connection."""
-        state = self._state
-        streams = state.streams
-        touched = {
-            frame.streamID: None  # type: ignore[union-attr]
-            for frame in packet.frames
-            if frame.type in _TOUCHING
-        }
-        for streamID in touched:
-            stream = streams.open.get(streamID)
-            if stream is None:
-                continue
-            frames.append(state.maxMoneyFrame(stream))
-            frames.append(StreamMaxData(streamID, stream.grant.tell()))
-            if stream.state >= CLOSING and not state.destination:
-                frames.append(StreamClose(streamID, stream.closeCode, stream.closeMessage))
-                stream.state = CLOSED
-                state.finishStream(stream)
-        frames.append(ConnectionMaxData(streams.grant.tell()))
-        if streams.maxStreamID != state.configuration.maximumStreamID:
-            frames.append(ConnectionMaxStreamID(streams.maxStreamID))
-        if isTaken and state.configuration.receiptNonce:
-            self._addReceipts(incoming, frames)
-        for frame in packet.frames:
-            if isinstance(frame, ConnectionNewAddress):
-                asset = state.assetFrame()
-                if asset is not None:
-                    frames.append(asset)
-
-    def _addReceipts(self, incoming: Incoming, frames: list[Frame]) -> None:
-        """Sign what each stream that got money has received in all (RFC 39)."""
-        configuration = self._state.configuration
-        for money in incoming.money:
-            stream = self._state.streams.open.get(money.streamID)
-            if stream is not None and money.streamID <= MAX_STREAM_ID:
-                receipt = signReceipt(
-                    configuration.receiptNonce,
-                    money.streamID,
-                    stream.moneyIn.totalReceived,
-                    configuration.receiptSecret,
-                )
-                frames.append(StreamReceipt(money.streamID, receipt))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
+from txilpstream.session.announcer import Announcer
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.controls import ControlQueue
 from txilpstream.session.events import (
@@ -24,7 +25,7 @@ from txilpstream.session.events import (
     StreamClosed,
     StreamEnded,
 )
-from txilpstream.session.stream import CLOSED, CLOSING, DRAINING, SessionStream
+from txilpstream.session.stream import DRAINING, SessionStream
 from txilpstream.session.streams import Streams
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.address import isAddress
@@ -57,6 +58,7 @@ class SessionState:
     One connection as both directions see it.
 
     @ivar streams: all streams.
+    @ivar announcer: builds what we say of ourselves.
     @ivar controls: frames that are repeated until heard.
     @ivar events: what the driver has not collected yet.
     @ivar destination: where the peer is, or empty.
@@ -70,6 +72,7 @@ class SessionState:
     """
 
     __slots__ = (
+        "announcer",
         "assetDetails",
         "closeCode",
         "closeMessage",
@@ -92,7 +95,8 @@ class SessionState:
     def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:
         self.configuration = configuration
         self.streams = Streams(configuration, budget)
-        self.controls = ControlQueue(self._build)
+        self.announcer = Announcer(configuration, self.streams)
+        self.controls = ControlQueue(self.announcer.build)
         self.events: list[Event] = []
         self.destination = configuration.destinationAddress
         self.isValidated = not configuration.isServer
@@ -124,57 +128,6 @@ class SessionState:
         if not self.hasAnswered:
             self.hasAnswered = True
             self.events.append(PeerAnswered())
-
-    # --- Frames to the peer -------------------------------------------------------------
-
-    def _build(self, kind: int, streamID: int) -> Frame | None:
-        """Make a control frame with the values of this moment; None if it is pointless now."""
-        if streamID:
-            stream = self.streams.open.get(streamID)
-            return None if stream is None else self._buildForStream(kind, stream)
-        streams, configuration = self.streams, self.configuration
-        if kind == ConnectionNewAddress.type:
-            return ConnectionNewAddress(configuration.sourceAddress)
-        if kind == ConnectionAssetDetails.type:
-            return self.assetFrame()
-        if kind == ConnectionMaxData.type:
-            return ConnectionMaxData(streams.grant.tell())
-        if kind == ConnectionMaxStreamID.type:
-            return ConnectionMaxStreamID(streams.maxStreamID)
-        if kind == ConnectionDataBlocked.type:
-            unsent = sum(stream.queue.unsent for stream in streams.open.values())
-            return ConnectionDataBlocked(streams.sendCredit.used + unsent)
-        wanted = max((s.streamID for s in streams.open.values() if not s.hasOpened), default=0)
-        return ConnectionStreamIDBlocked(wanted) if wanted > streams.peerMaxStreamID else None
-
-    def assetFrame(self) -> ConnectionAssetDetails | None:
-        """What we say of our own asset, None if it is not known."""
-        code, scale = self.configuration.sourceAssetCode, self.configuration.sourceAssetScale
-        return None if code is None or scale is None else ConnectionAssetDetails(code, scale)
-
-    def _buildForStream(self, kind: int, stream: SessionStream) -> Frame | None:
-        streamID, money = stream.streamID, stream.moneyOut
-        if kind == StreamClose.type:
-            return StreamClose(streamID, stream.closeCode, stream.closeMessage)
-        if kind == StreamMaxMoney.type:
-            return self.maxMoneyFrame(stream)
-        if kind == StreamMaxData.type:
-            return StreamMaxData(streamID, stream.grant.tell())
-        if kind == StreamMoneyBlocked.type:
-            return StreamMoneyBlocked(streamID, money.sendMax, money.sent)
-        if kind == StreamDataBlocked.type:
-            return StreamDataBlocked(streamID, stream.queue.offset + stream.queue.unsent)
-        if stream.queue.offset or money.left or streamID > self.streams.peerMaxStreamID:
-            return None
-        stream.hasOpened = True
-        return StreamData(streamID, 0, b"")
-
-    @staticmethod
-    def maxMoneyFrame(stream: SessionStream) -> StreamMaxMoney:
-        """What a stream takes and has got."""
-        money = stream.moneyIn
-        money.isTold = True
-        return StreamMaxMoney(stream.streamID, money.receiveMax, money.totalReceived)
 
     # --- Frames of the peer -------------------------------------------------------------
 
@@ -246,7 +199,7 @@ class SessionState:
         self.wasUnblocked = True
 
     def _hearReceipt(self, frame: StreamReceipt) -> None:
-        if frame.streamID in self.streams.open:
+        if self.streams.wasOpened(frame.streamID):
             self.events.append(ReceiptArrived(frame.streamID, frame.receipt))
 
     def _hearBlocked(self, frame: StreamDataBlocked | StreamMoneyBlocked) -> None:
@@ -272,9 +225,8 @@ class SessionState:
         if frame.errorCode != ErrorCode.NO_ERROR:
             error = PeerError(frame.errorCode, frame.errorMessage[:LONGEST_MESSAGE])
             self.abortStream(stream, error)
-            stream.state = CLOSED
             self.controls.drop(stream.streamID)
-            self.finishStream(stream)
+            self.acknowledgeClose(stream)
         elif not stream.isEnded:
             stream.isEnded = True
             self.events.append(StreamEnded(stream.streamID))
@@ -312,9 +264,8 @@ class SessionState:
 
     def acknowledgeClose(self, stream: SessionStream) -> None:
         """The peer has heard that our half is closed."""
-        if stream.state == CLOSING:
-            stream.advance("acknowledged")
-            self.finishStream(stream)
+        stream.advance("acknowledged")
+        self.finishStream(stream)
 
     def finishStream(self, stream: SessionStream) -> None:
         """Forget a stream of which nothing is left."""
@@ -326,9 +277,10 @@ class SessionState:
 
     def fail(self, error: PeerError) -> None:
         """The peer broke the protocol: close the connection with the code of the error."""
-        self.closeCode, self.closeMessage = error.code, error.message
-        self.owesClose = not self.isClosed
-        self.end(error)
+        if not self.isClosed:
+            self.closeCode, self.closeMessage = error.code, error.message
+            self.owesClose = True
+            self.end(error)
 
     def end(self, error: StreamError | None) -> None:
         """The connection is over; money in flight is still settled when its answers come."""

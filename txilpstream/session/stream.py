@@ -2,9 +2,10 @@
 One stream: two halves of data, two halves of money, and how it ends.
 
 The sending half goes from open to draining (the application closed it), closing (all is delivered
-and settled, the peer is being told) and closed; an abort goes to closing at once. The receiving
-half ends when the peer closes. What was rejected: ending both halves with the first StreamClose, which
-loses what the other side still wanted to say (RFC 29 section 4.4.5 allows half-open streams).
+and settled, the peer is being told) and closed; an abort goes to closing at once, from closed too,
+since the peer is to be told. The receiving half ends when the peer closes. What was rejected:
+ending both halves with the first StreamClose, which loses what the other side still wanted to say
+(RFC 29 section 4.4.5 allows half-open streams).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TRANSITIONS: Final[dict[tuple[int, str], int]] = {
     (DRAINING, "drained"): CLOSING,
     (DRAINING, "abort"): CLOSING,
     (CLOSING, "acknowledged"): CLOSED,
+    (CLOSED, "abort"): CLOSING,
 }
 """The sending half: what is not named here changes nothing."""
 
@@ -99,5 +101,10 @@ class SessionStream:
 
     @property
     def isOver(self) -> bool:
-        """Whether both halves are closed and nothing waits for an answer."""
-        return self.state == CLOSED and self.isEnded and not self.moneyOut.held
+        """Whether both halves are closed, all is read, and nothing waits for an answer."""
+        return (
+            self.state == CLOSED
+            and self.isEnded
+            and not self.data.waiting
+            and not self.moneyOut.held
+        )

@@ -2,11 +2,13 @@
 All streams of a connection: their ids, their turns, and what they share.
 
 Streams take turns: whoever has sent goes to the end of the line, so the cost of a packet does not
-depend on how many streams are open. Closed ids are a range with exceptions, never a growing set.
+depend on how many streams are open. Closed ids are all below a mark except for a few ranges, never
+a growing set: whoever skips a million ids costs one range.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from typing import Final
 
@@ -40,8 +42,9 @@ class Streams:
         self._configuration = configuration
         self._isServer = configuration.isServer
         self._nextID = 2 if configuration.isServer else 1
-        self._highestRemote = 0
-        self._unopened: set[int] = set()
+        self._nextRemote = 1 if configuration.isServer else 2
+        self._skipped: list[tuple[int, int]] = []
+        self._waiting: dict[int, SessionStream] = {}
         self.open: dict[int, SessionStream] = {}
         self.moneyReady: OrderedDict[int, SessionStream] = OrderedDict()
         self.dataReady: OrderedDict[int, SessionStream] = OrderedDict()
@@ -53,10 +56,11 @@ class Streams:
 
     __slots__ = (
         "_configuration",
-        "_highestRemote",
         "_isServer",
         "_nextID",
-        "_unopened",
+        "_nextRemote",
+        "_skipped",
+        "_waiting",
         "budget",
         "dataReady",
         "grant",
@@ -82,6 +86,7 @@ class Streams:
         """Open the next stream of this end (RFC 29 section 4.4.1)."""
         stream = SessionStream(self._nextID, self._configuration.streamWindow)
         self.open[self._nextID] = stream
+        self._waiting[self._nextID] = stream
         self._nextID += 2
         return stream
 
@@ -96,27 +101,43 @@ class Streams:
         stream = self.open.get(streamID)
         if stream is not None:
             return stream
-        if streamID % 2 == (0 if self._isServer else 1) or streamID == 0:
-            if 0 < streamID < self._nextID:
-                return None
+        if self.wasOpened(streamID):
+            return None
+        if streamID == 0 or not self.isRemote(streamID):
             raise PeerError(
                 ErrorCode.PROTOCOL_VIOLATION, f"stream {streamID} is not the peer's to open"
             )
-        if streamID <= self._highestRemote and streamID not in self._unopened:
-            return None
         if streamID > self.maxStreamID:
             raise PeerError(
                 ErrorCode.STREAM_ID_ERROR,
                 f"stream {streamID} is above the limit of {self.maxStreamID}",
             )
-        first = self._highestRemote + 2 if self._highestRemote else 2 - self._isServer
-        self._unopened.update(range(first, streamID, 2))
-        self._unopened.discard(streamID)
-        self._highestRemote = max(self._highestRemote, streamID)
+        self._skip(streamID)
         stream = SessionStream(streamID, self._configuration.streamWindow)
         stream.hasOpened = True
         self.open[streamID] = stream
         return stream
+
+    def _skip(self, streamID: int) -> None:
+        """Remember which of the peer's ids were passed over and may still be opened."""
+        index = bisect_right(self._skipped, (streamID, U64_MAX)) - 1
+        if streamID >= self._nextRemote:
+            if streamID > self._nextRemote:
+                self._skipped.append((self._nextRemote, streamID))
+            self._nextRemote = streamID + 2
+            return
+        first, end = self._skipped[index]
+        parts = [(first, streamID), (streamID + 2, end)]
+        self._skipped[index : index + 1] = [part for part in parts if part[0] < part[1]]
+
+    def wasOpened(self, streamID: int) -> bool:
+        """Whether there was such a stream ever, be it closed or not."""
+        if not self.isRemote(streamID):
+            return 0 < streamID < self._nextID
+        if streamID >= self._nextRemote:
+            return False
+        index = bisect_right(self._skipped, (streamID, U64_MAX)) - 1
+        return index < 0 or streamID >= self._skipped[index][1]
 
     def isRemote(self, streamID: int) -> bool:
         """Whether the peer opened it."""
@@ -127,7 +148,8 @@ class Streams:
         streamID = stream.streamID
         mayOpen = stream.hasOpened or streamID <= self.peerMaxStreamID
         money = stream.moneyOut
-        if mayOpen and money.unsent > 0 and money.peerRoom > 0:
+        unsent = money.unsent
+        if mayOpen and unsent > 0 and money.peerRoom > 0:
             self.moneyReady.setdefault(streamID, stream)
         else:
             self.moneyReady.pop(streamID, None)
@@ -136,6 +158,8 @@ class Streams:
             self.dataReady.setdefault(streamID, stream)
         else:
             self.dataReady.pop(streamID, None)
+        if unsent or queue.unsent:
+            self._waiting[streamID] = stream
 
     def drop(self, stream: SessionStream) -> bool:
         """
@@ -147,6 +171,7 @@ class Streams:
         self.forgetData(stream)
         self.moneyReady.pop(streamID, None)
         self.dataReady.pop(streamID, None)
+        self._waiting.pop(streamID, None)
         if self.open.pop(streamID, None) is None or not self.isRemote(streamID):
             return False
         self.maxStreamID = min(self.maxStreamID + 2, U64_MAX)
@@ -163,15 +188,24 @@ class Streams:
 
     def isBlocked(self) -> bool:
         """Whether something is to be sent that only the peer's word can let go."""
-        for stream in self.open.values():
+        done = []
+        isBlocked = False
+        for streamID, stream in self._waiting.items():
             money = stream.moneyOut
-            if money.unsent > 0 and money.peerRoom == 0:
-                return True
+            if money.unsent > 0:
+                isBlocked = money.peerRoom == 0
+            elif not stream.queue.unsent and (stream.hasOpened or streamID <= self.peerMaxStreamID):
+                done.append(streamID)
+                continue
             if stream.queue.unsent and not (stream.sendCredit.room and self.sendCredit.room):
-                return True
-            if not stream.hasOpened and stream.streamID > self.peerMaxStreamID:
-                return True
-        return False
+                isBlocked = True
+            if not stream.hasOpened and streamID > self.peerMaxStreamID:
+                isBlocked = True
+            if isBlocked:
+                break
+        for streamID in done:
+            del self._waiting[streamID]
+        return isBlocked
 
     def isQuiet(self) -> bool:
         """Whether every stream has delivered and settled all that it was given to send."""

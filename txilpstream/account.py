@@ -1,0 +1,224 @@
+"""
+One ILP account: the plugin's data handler, its turns, its address and its clock.
+
+It knows a plugin only by its interface, decodes each incoming Prepare once and finds whose it is,
+and lets its connections send in turns.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from txilpstream.errors import DecodeError, LocalError, StreamError
+from txilpstream.wire import ildcp
+from txilpstream.wire.address import checkAddress, join, localPart
+from txilpstream.wire.ilp import ERROR_NAMES, Prepare, decodePrepare, encodeReject
+
+__all__ = ["Account"]
+
+_INVALID: Final = encodeReject("F01", "", ERROR_NAMES["F01"])
+_UNREACHABLE: Final = encodeReject("F02", "", ERROR_NAMES["F02"])
+
+_SEGMENT_OCTETS: Final = 12
+
+CLOCK_JUMP: Final = 5.0
+"""Seconds by which the wall clock may run ahead of the reactor's before it is believed: a machine
+that slept."""
+
+
+class _Sends(Protocol):
+    """What takes turns on a plugin."""
+
+    def turn(self) -> None: ...
+
+
+Answerer = Callable[[str, Prepare], bytes | Deferred[bytes]]
+"""Takes the segment after our address, and the packet."""
+
+
+@implementer(IPushProducer)
+class Account:
+    """
+    One ILP account.
+
+    @ivar reactor: where its time comes from.
+    @ivar plugin: what carries its packets.
+    @ivar address: its ILP address; empty if it has none and can only send.
+    @ivar assetCode: its asset, None if that is not known.
+    @ivar assetScale: the asset's number of decimals.
+    @ivar isPaused: whether the plugin's way out is full.
+    @ivar invalidPackets: how many came that were no Prepare.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        plugin: Any,
+        *,
+        address: str = "",
+        assetCode: str | None = None,
+        assetScale: int | None = None,
+        randomBytes: Callable[[int], bytes] = os.urandom,
+        wallClock: Callable[[], float] = time.time,
+        clockOffset: float = 0.0,
+    ) -> None:
+        """
+        @param wallClock: seconds since the epoch; it stamps the expiry of packets.
+        @param clockOffset: seconds to add where the machine's clock is known to be wrong.
+        @raise LocalError: if the address is none.
+        """
+        self.reactor = reactor
+        self.plugin = plugin
+        self.address = checkAddress(address) if address else ""
+        self.assetCode = assetCode
+        self.assetScale = assetScale
+        self.isPaused = False
+        self.invalidPackets = 0
+        self.randomBytes = randomBytes
+        self._wallClock = wallClock
+        self._clockOffset = clockOffset
+        self._anchor = wallClock() - reactor.seconds()
+        self._routes: dict[str, Answerer] = {}
+        self._default: Answerer | None = None
+        self._waiting: dict[_Sends, None] = {}
+        self._stopped: dict[_Sends, None] = {}
+        self._isScheduled = False
+
+    @classmethod
+    def open(cls, reactor: IReactorTime, plugin: Any, **options: Any) -> Deferred[Account]:
+        """
+        Connect a plugin and learn the account's address and asset by IL-DCP, unless told.
+
+        @param options: as the class takes them.
+        @return: fires with the account; fails if the plugin cannot connect or the parent gives
+            no address.
+        """
+        account = cls(reactor, plugin, **options)
+        connected: Deferred[None] = plugin.connect()
+        opened: Deferred[Account] = connected.addCallback(lambda _: account._start())
+        return opened
+
+    def _start(self) -> Account | Deferred[Account]:
+        self.plugin.registerDataHandler(self.receivePrepare)
+        self.plugin.registerProducer(self, True)
+        if self.address:
+            return self
+        request = ildcp.encodeRequest(self.now() + 30)
+        asked: Deferred[bytes] = self.plugin.sendData(request)
+        return asked.addCallback(self._cbDetails)
+
+    def _cbDetails(self, reply: bytes) -> Account:
+        details = ildcp.decodeResponse(reply)
+        self.address = details.address
+        if self.assetCode is None:
+            self.assetCode, self.assetScale = details.assetCode, details.assetScale
+        return self
+
+    def close(self) -> Deferred[None]:
+        """Take the plugin back and disconnect it."""
+        self.plugin.deregisterDataHandler()
+        self.plugin.unregisterProducer()
+        done: Deferred[None] = self.plugin.disconnect()
+        return done if done is not None else succeed(None)
+
+    def now(self) -> float:
+        """Seconds since the epoch, as steady as the reactor's clock."""
+        seconds = self.reactor.seconds()
+        ahead = self._wallClock() - seconds
+        if ahead > self._anchor + CLOCK_JUMP:
+            self._anchor = ahead
+        return seconds + self._anchor + self._clockOffset
+
+    # --- Whose packet is it? ----------------------------------------------------------------
+
+    def attach(self, answerer: Answerer) -> str:
+        """
+        Give an address of its own to a connection.
+
+        @return: a segment to be appended to the account's address; L{detach} frees it.
+        """
+        segment = urlsafe_b64encode(self.randomBytes(_SEGMENT_OCTETS)).decode("ascii")
+        self._routes[segment] = answerer
+        return segment
+
+    def detach(self, segment: str) -> None:
+        """Free a segment."""
+        self._routes.pop(segment, None)
+
+    def setServer(self, answerer: Answerer | None) -> None:
+        """
+        Say who answers packets for segments that nobody has, None for nobody.
+
+        @raise LocalError: if there is a server already.
+        """
+        if answerer is not None and self._default is not None:
+            raise LocalError("this account has a server already: stop that one first")
+        self._default = answerer
+
+    def receivePrepare(self, data: bytes) -> bytes | Deferred[bytes]:
+        """Answer the bytes of a Prepare."""
+        try:
+            prepare = decodePrepare(data)
+        except DecodeError:
+            self.invalidPackets += 1
+            return _INVALID
+        local = localPart(prepare.destination, self.address)
+        if not local:
+            return _UNREACHABLE
+        segment = local.partition(".")[0]
+        answerer = self._routes.get(segment, self._default)
+        if answerer is None:
+            return _UNREACHABLE
+        return answerer(segment, prepare)
+
+    def ownAddress(self, segment: str) -> str:
+        """
+        The address under which a segment of this account is reached.
+
+        @raise StreamError: if the account has none.
+        """
+        if not self.address:
+            raise StreamError("the account has no address: open it with Account.open")
+        return join(self.address, segment)
+
+    # --- Turns --------------------------------------------------------------------------------
+
+    def wake(self, sender: _Sends) -> None:
+        """Give a connection a turn soon."""
+        self._waiting[sender] = None
+        if not self._isScheduled:
+            self._isScheduled = True
+            self.reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._isScheduled = False
+        waiting, self._waiting = self._waiting, {}
+        for sender in waiting:
+            sender.turn()
+
+    def pauseProducing(self) -> None:
+        """The plugin's way out is full: connections collect, and send no more."""
+        self.isPaused = True
+
+    def resumeProducing(self) -> None:
+        """The plugin takes packets again."""
+        self.isPaused = False
+        for sender in self._stopped:
+            self.wake(sender)
+        self._stopped.clear()
+
+    def stopProducing(self) -> None:
+        """The plugin is gone."""
+        self.isPaused = True
+
+    def waitForPlugin(self, sender: _Sends) -> None:
+        """A connection has more to send once the plugin takes it."""
+        self._stopped[sender] = None

@@ -1,0 +1,106 @@
+"""
+The side that was given credentials: it opens connections.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+
+from txilpstream.account import Account
+from txilpstream.connection import StreamConnection
+from txilpstream.credentials import Credentials
+from txilpstream.crypto import SessionKeys
+from txilpstream.errors import LocalError
+from txilpstream.session.configuration import SessionConfiguration
+
+__all__ = ["StreamClient"]
+
+CONNECT_TIMEOUT: Final = 30.0
+"""Seconds within which the peer must have answered."""
+
+
+class StreamClient:
+    """Opens connections from one account."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def connect(
+        self,
+        credentials: Credentials,
+        *,
+        factory: IProtocolFactory | None = None,
+        policy: Any = None,
+        timeout: float = CONNECT_TIMEOUT,
+        **options: Any,
+    ) -> Deferred[StreamConnection]:
+        """
+        Open a connection and wait until the server has proved that it knows the secret.
+
+        @param factory: builds protocols for streams that the server opens.
+        @param policy: asked before money of the server's is accepted.
+        @param timeout: seconds.
+        @param options: fields of L{SessionConfiguration}.
+        @return: fires with the connection; fails with ConnectionEnded, which lists every reject.
+            Cancelling it gives the connection up.
+        @raise LocalError: if credentials or an option are not valid.
+        """
+        connection = self.start(credentials, factory=factory, policy=policy, **options)
+        opened = connection.whenOpen()
+        reactor = self.account.reactor
+        message = f"the server did not answer within {timeout} s"
+        timer = reactor.callLater(timeout, connection.abort, message)
+        result: Deferred[StreamConnection] = Deferred(lambda _: connection.abort())
+
+        def done(value: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            if not result.called:
+                (result.callback if value is connection else result.errback)(value)
+
+        opened.addBoth(done)
+        return result
+
+    def start(
+        self,
+        credentials: Credentials,
+        *,
+        factory: IProtocolFactory | None = None,
+        policy: Any = None,
+        **options: Any,
+    ) -> StreamConnection:
+        """
+        Open a connection without waiting for the server.
+
+        @raise LocalError: if credentials or an option are not valid.
+        """
+        if not isinstance(credentials, Credentials):
+            raise LocalError(f"connect takes Credentials, not {type(credentials).__name__}")
+        account = self.account
+        keys = SessionKeys(credentials.sharedSecret)
+        route: list[StreamConnection] = []
+        source = segment = ""
+        if account.address:
+            segment = account.attach(lambda local, prepare: route[0].receivePrepare(local, prepare))
+            source = account.ownAddress(segment)
+        options.setdefault("sourceAssetCode", account.assetCode)
+        options.setdefault("sourceAssetScale", account.assetScale)
+        try:
+            configuration = SessionConfiguration(
+                destinationAddress=credentials.destinationAddress, sourceAddress=source, **options
+            )
+        except TypeError as error:
+            account.detach(segment)
+            raise LocalError(f"an option is not known: {error}") from None
+        except LocalError:
+            account.detach(segment)
+            raise
+        connection = StreamConnection(account, configuration, keys, factory=factory, policy=policy)
+        route.append(connection)
+        if segment:
+            connection.onEnd = lambda _: account.detach(segment)
+        connection.wake()
+        return connection

@@ -1,0 +1,63 @@
+"""
+Endpoints, so that any Twisted factory can listen on a STREAM account or connect over one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from txilpstream.client import StreamClient
+from txilpstream.connection import StreamConnection
+from txilpstream.credentials import Credentials
+from txilpstream.server import StreamServer
+
+__all__ = ["StreamClientEndpoint", "StreamServerEndpoint"]
+
+
+@implementer(IStreamServerEndpoint)
+class StreamServerEndpoint:
+    """Listens with a L{StreamServer}."""
+
+    def __init__(self, server: StreamServer) -> None:
+        self._server = server
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Give each stream that a client opens a protocol of the factory's."""
+        return self._server.listen(protocolFactory)
+
+
+@implementer(IStreamClientEndpoint)
+class StreamClientEndpoint:
+    """
+    Opens a connection with one stream each time; the connection ends with its stream.
+    """
+
+    def __init__(self, client: StreamClient, credentials: Credentials, **options: Any) -> None:
+        """
+        @param options: as L{StreamClient.connect} takes them.
+        """
+        self._client = client
+        self._credentials = credentials
+        self._options = options
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        @return: fires with the protocol, connected; fails with ConnectionEnded.
+        """
+        connected = self._client.connect(self._credentials, **self._options)
+        return connected.addCallback(self._cbConnected, protocolFactory)
+
+    def _cbConnected(
+        self, connection: StreamConnection, protocolFactory: IProtocolFactory
+    ) -> Deferred[Any]:
+        connection.closesWithLastStream = True
+        return connection.openStream(protocolFactory)

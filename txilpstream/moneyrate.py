@@ -1,0 +1,75 @@
+"""
+Money that is offered as time passes, exact over time.
+
+What is due is computed from the start, never summed up from parts, so that rates below one unit
+per second are exact too. What the path cannot take is offered later, but not more than ten seconds'
+worth of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from txilpstream.errors import StreamError
+
+if TYPE_CHECKING:
+    from txilpstream.stream import Stream
+
+__all__ = ["MoneyRate"]
+
+INTERVAL: Final = 0.2
+"""Seconds between two offers: five packets per second are enough for a steady flow."""
+
+CATCH_UP: Final = 10
+"""Seconds of the rate that are made good after a stall."""
+
+
+class MoneyRate:
+    """Offers money on one stream at a steady rate."""
+
+    def __init__(
+        self, reactor: IReactorTime, stream: Stream, sourceAmount: int, perSeconds: int
+    ) -> None:
+        self._reactor = reactor
+        self._stream = stream
+        self._amount = sourceAmount
+        self._perSeconds = perSeconds
+        self._startedAt = reactor.seconds()
+        self._offered = 0
+        self._least = 1
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin; nothing is due yet."""
+        self._startedAt = self._reactor.seconds()
+        self._call = self._reactor.callLater(INTERVAL, self._tick)
+
+    def stop(self) -> None:
+        """Offer no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def giveBack(self, sourceAmount: int, least: int) -> None:
+        """So much was too little to be sent: it is offered again when enough is due."""
+        self._offered -= sourceAmount
+        self._least = max(self._least, least)
+
+    def _tick(self) -> None:
+        self._call = self._reactor.callLater(INTERVAL, self._tick)
+        microseconds = round((self._reactor.seconds() - self._startedAt) * 1_000_000)
+        total = microseconds * self._amount // (self._perSeconds * 1_000_000)
+        due = total - self._offered
+        most = max(1, CATCH_UP * self._amount // self._perSeconds)
+        unsent = self._stream.unsentMoney
+        if due > most - unsent:
+            self._offered += due - max(0, most - unsent)
+            due = max(0, most - unsent)
+        if due >= self._least:
+            self._offered += due
+            try:
+                self._stream.offerMoney(due)
+            except StreamError:
+                self.stop()

@@ -1,0 +1,140 @@
+"""
+Which offer of money a settled packet belongs to.
+
+A stream sends money as one heap; the application offered it in parts and wants to know what became
+of each. Settled money fills the offers in their order, whole units only, so that the sum over all
+offers is what the stream says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+
+from txilpstream.errors import PaymentError, PaymentResult, RejectSeen
+
+__all__ = ["Offer", "Offers"]
+
+
+@dataclass(slots=True)
+class Offer:
+    """
+    Money that was offered in one call; amounts as in L{PaymentResult}.
+
+    @ivar remaining: source units whose fate is not known.
+    @ivar failure: why some of it was taken back, if it was.
+    """
+
+    sourceAmount: int
+    deferred: Deferred[PaymentResult] | None
+    remaining: int
+    sent: int = 0
+    deliveredMinimum: int = 0
+    deliveredClaimed: int = 0
+    inDoubt: int = 0
+    failure: str | None = None
+    smallestAmount: int | None = None
+
+    def result(self, rejects: tuple[RejectSeen, ...]) -> PaymentResult:
+        """What became of it so far."""
+        return PaymentResult(
+            self.sourceAmount,
+            self.sent,
+            self.deliveredMinimum,
+            self.deliveredClaimed,
+            self.inDoubt,
+            rejects,
+        )
+
+
+@dataclass(slots=True)
+class Offers:
+    """
+    The offers of one stream, the oldest first.
+
+    @ivar waiting: those whose fate is not known in full.
+    """
+
+    waiting: list[Offer] = field(default_factory=list)
+
+    def add(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
+        """Money is offered."""
+        offer = Offer(sourceAmount, deferred, sourceAmount)
+        self.waiting.append(offer)
+        return offer
+
+    def settle(self, sourceAmount: int, minimum: int, claimed: int, isInDoubt: bool) -> list[Offer]:
+        """
+        Fill the oldest offers with what was settled.
+
+        @return: the offers whose fate is known now.
+        """
+        done = []
+        waiting = self.waiting
+        while sourceAmount and waiting:
+            offer = waiting[0]
+            part = min(sourceAmount, offer.remaining)
+            partMinimum = minimum * part // sourceAmount
+            partClaimed = claimed * part // sourceAmount
+            offer.remaining -= part
+            if isInDoubt:
+                offer.inDoubt += part
+            else:
+                offer.sent += part
+            offer.deliveredMinimum += partMinimum
+            offer.deliveredClaimed += partClaimed
+            sourceAmount -= part
+            minimum -= partMinimum
+            claimed -= partClaimed
+            if offer.remaining:
+                break
+            done.append(waiting.pop(0))
+        return done
+
+    def takeBack(
+        self, sourceAmount: int, reason: str | None, smallestAmount: int | None = None
+    ) -> list[Offer]:
+        """
+        Money that had not left was withdrawn: the youngest offers lose it.
+
+        @return: the offers whose fate is known now.
+        """
+        done = []
+        for offer in reversed(list(self.waiting)):
+            if not sourceAmount:
+                break
+            part = min(sourceAmount, offer.remaining)
+            offer.remaining -= part
+            sourceAmount -= part
+            offer.failure, offer.smallestAmount = reason or "withdrawn", smallestAmount
+            if not offer.remaining:
+                self.waiting.remove(offer)
+                done.append(offer)
+        return done[::-1]
+
+    def abandon(self, held: int, reason: str) -> list[Offer]:
+        """The stream is over: C{held} source units are on their way and in doubt."""
+        done = []
+        for offer in self.waiting:
+            part = min(held, offer.remaining)
+            offer.inDoubt += part
+            offer.remaining = 0
+            offer.failure = reason
+            held -= part
+            done.append(offer)
+        self.waiting = []
+        return done
+
+
+def fire(offer: Offer, rejects: tuple[RejectSeen, ...]) -> None:
+    """Tell the application what became of an offer."""
+    deferred = offer.deferred
+    if deferred is None or deferred.called:
+        return
+    result = offer.result(rejects)
+    if offer.failure is None and not result.inDoubt:
+        deferred.callback(result)
+        return
+    reason = offer.failure or f"{result.inDoubt} units were not answered and may be gone"
+    deferred.errback(PaymentError(reason, result, smallestAmount=offer.smallestAmount))

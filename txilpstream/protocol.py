@@ -1,0 +1,60 @@
+"""
+Protocols and factories that know money; any other Twisted protocol runs over a stream as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+
+from txilpstream.interfaces import IMoneyReceiver
+
+if TYPE_CHECKING:
+    from txilpstream.stream import Stream
+
+__all__ = ["StreamAddress", "StreamFactory", "StreamProtocol"]
+
+
+@implementer(IAddress)
+@dataclass(frozen=True, slots=True)
+class StreamAddress:
+    """
+    One end of a stream.
+
+    @ivar address: the ILP address of that end; empty where the peer has told none.
+    @ivar streamID: the number of the stream.
+    @ivar connectionTag: what the server's owner wrote into the credentials, or empty.
+    """
+
+    address: str
+    streamID: int
+    connectionTag: str = ""
+
+
+@implementer(IMoneyReceiver)
+class StreamProtocol(Protocol):
+    """
+    An ordinary protocol with one more callback.
+
+    Its C{transport} is a L{Stream <txilpstream.stream.Stream>}. It accepts any amount of money
+    unless it calls C{transport.setReceiveMax} in C{connectionMade}.
+    """
+
+    transport: Stream  # type: ignore[assignment]
+
+    def moneyReceived(self, amount: int) -> None:
+        """
+        Money arrived, in this side's units; override it.
+
+        Every total of the transport has it already.
+        """
+
+
+class StreamFactory(Factory):
+    """Builds a L{StreamProtocol} for each stream; any other Factory will do as well."""
+
+    noisy: ClassVar[bool] = False

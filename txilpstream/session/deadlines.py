@@ -1,0 +1,110 @@
+"""
+How long a connection waits: for a fulfill, for one with money, and for any word of the peer.
+
+This file knows moments only; what is given up when one of them comes is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from txilpstream.errors import ConnectionEnded
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.offers import Offers
+from txilpstream.session.path import NEVER, Path
+from txilpstream.session.sender import Sender
+from txilpstream.session.state import SessionState
+
+__all__ = ["Deadlines"]
+
+
+class Deadlines:
+    """
+    The deadlines of one connection.
+
+    @ivar fulfilledAt: when a packet was fulfilled last, or when there was first something to
+        send; None while there is nothing.
+    @ivar moneyAt: the same for money that the peer would take.
+    """
+
+    __slots__ = (
+        "_configuration",
+        "_offers",
+        "_path",
+        "_sender",
+        "_state",
+        "fulfilledAt",
+        "moneyAt",
+    )
+
+    def __init__(
+        self,
+        configuration: SessionConfiguration,
+        state: SessionState,
+        path: Path,
+        offers: Offers,
+        sender: Sender,
+    ) -> None:
+        self._configuration = configuration
+        self._state = state
+        self._path = path
+        self._offers = offers
+        self._sender = sender
+        self.fulfilledAt: float | None = None
+        self.moneyAt: float | None = None
+
+    def fulfilled(self, amount: int, now: float) -> None:
+        """A packet was fulfilled: what still waits has as long again."""
+        self.fulfilledAt = now
+        if amount:
+            self.moneyAt = now
+
+    def note(self, now: float) -> None:
+        """Remember since when something waits to be fulfilled, and forget it if nothing does."""
+        sender, state, inFlight = self._sender, self._state, self._path.inFlight
+        if state.heardAt is None:
+            state.heardAt = now
+        if not state.destination:
+            return
+        if not (inFlight.packets or sender.hasWork):
+            self.fulfilledAt = None
+        elif self.fulfilledAt is None:
+            self.fulfilledAt = now
+        if not (inFlight.withMoney or state.streams.moneyReady):
+            self.moneyAt = None
+        elif self.moneyAt is None:
+            self.moneyAt = now
+
+    def check(self, now: float) -> None:
+        """Give up what has waited too long."""
+        state = self._state
+        self.note(now)
+        if state.isClosed:
+            return
+        deadline = self._configuration.deadlineSinceFulfill
+        if self.fulfilledAt is not None and now >= self.fulfilledAt + deadline:
+            rejects = self._path.patience.rejects
+            state.end(ConnectionEnded(f"nothing was fulfilled for {deadline} s", rejects))
+        elif self.moneyAt is not None and now >= self.moneyAt + deadline:
+            self.moneyAt = None
+            self._offers.fail(f"no money was fulfilled for {deadline} s")
+        elif now >= self._idleAt():
+            state.end(ConnectionEnded("nothing was heard of the peer for too long"))
+
+    def next(self) -> float:
+        """The first moment at which L{check} has something to do."""
+        state = self._state
+        if state.isClosed:
+            return NEVER
+        moment = self._idleAt()
+        deadline = self._configuration.deadlineSinceFulfill
+        if self.fulfilledAt is not None:
+            moment = min(moment, self.fulfilledAt + deadline)
+        if self.moneyAt is not None:
+            moment = min(moment, self.moneyAt + deadline)
+        return moment
+
+    def _idleAt(self) -> float:
+        """When the peer has been silent for too long; while packets are under way it is not."""
+        heardAt = self._state.heardAt
+        if heardAt is None or self._path.inFlight.packets:
+            return NEVER
+        return heardAt + self._configuration.idleTimeout

@@ -1,0 +1,99 @@
+"""
+A Prepare, written, sealed and recorded.
+
+This file knows how a packet is made and not why: what it carries is decided in C{sender} and
+C{offers}. Control frames that wait go with whatever leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.session.inflight import SentPacket
+from txilpstream.session.path import Path
+from txilpstream.session.state import SessionState
+from txilpstream.wire.frames import Frame
+from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
+from txilpstream.wire.packet import PREPARE, encodePacket
+
+__all__ = ["Outgoing", "Packer"]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """
+    A Prepare to be sent.
+
+    @ivar sequence: hand it back with the answer.
+    @ivar data: the bytes of the ILP packet.
+    @ivar expiresAt: seconds; after it and a margin no answer is waited for.
+    """
+
+    sequence: int
+    data: bytes
+    expiresAt: float
+
+
+class Packer:
+    """
+    Writes packets.
+
+    @ivar randomBytes: gives so many random octets, fit for cryptography.
+    """
+
+    __slots__ = ("_keys", "_path", "_sequence", "_state", "randomBytes")
+
+    def __init__(
+        self,
+        state: SessionState,
+        path: Path,
+        keys: SessionKeys,
+        randomBytes: Callable[[int], bytes],
+    ) -> None:
+        self._state = state
+        self._path = path
+        self._keys = keys
+        self._sequence = 1
+        self.randomBytes = randomBytes
+
+    def pack(
+        self,
+        now: float,
+        amount: int,
+        frames: list[Frame],
+        *,
+        minimum: int = 0,
+        expected: int = 0,
+        streamID: int = 0,
+        fragments: tuple[tuple[int, int], ...] = (),
+        isProbe: bool = False,
+    ) -> Outgoing:
+        """Write the packet and its record; a probe has a condition that nobody can fulfill."""
+        state, keys = self._state, self._keys
+        configuration = state.configuration
+        controls: tuple[tuple[tuple[int, int], int], ...] = ()
+        if state.controls.pending:
+            first, controls = state.controls.take()
+            frames = first + frames
+        sequence = self._sequence
+        self._sequence += 1
+        state.encrypted += 1
+        plain = encodePacket(sequence, PREPARE, minimum, frames, configuration.padTo)
+        data = keys.seal(plain, self.randomBytes(IV_LENGTH))
+        if isProbe:
+            fulfillment, condition = b"", self.randomBytes(32)
+        else:
+            fulfillment = keys.fulfillment(data)
+            condition = conditionOf(fulfillment)
+        expiresAt = now + configuration.packetExpiry
+        record = SentPacket(
+            sequence, now, expiresAt, fulfillment, amount, minimum, expected, streamID
+        )
+        record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
+        self._path.sent(record, now)
+        packet = encodePrepare(
+            amount, encodeTimestamp(expiresAt), condition, state.destination, data
+        )
+        return Outgoing(sequence, packet, expiresAt)

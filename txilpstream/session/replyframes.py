@@ -1,0 +1,88 @@
+"""
+What every answer to a Prepare says besides yes or no: limits, closes and receipts.
+
+Frames in answers are never acknowledged, so each answer carries the current maxima of what its
+packet touches (RFC 29 section 3.6). Frames are appended to the list that is given.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txilpstream.receipts import MAX_STREAM_ID, signReceipt
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.state import SessionState
+from txilpstream.session.stream import CLOSING, SessionStream
+from txilpstream.session.streams import PEER_MAX_STREAM_ID
+from txilpstream.wire.frames import (
+    ConnectionMaxData,
+    ConnectionMaxStreamID,
+    ConnectionNewAddress,
+    Frame,
+    StreamClose,
+    StreamMaxData,
+    StreamReceipt,
+)
+from txilpstream.wire.packet import StreamPacket
+
+__all__ = ["addLimits", "addReceipts"]
+
+_TOUCHING: Final = frozenset(range(0x10, 0x17))
+"""Frames that name a stream; a receipt asks for no answer about it."""
+
+
+def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame]) -> None:
+    """Say the limits of the streams that the packet touches, and of the connection."""
+    streams, announcer = state.streams, state.announcer
+    touched: dict[int, None] = {}
+    for frame in packet.frames:
+        kind = frame.type
+        if kind in _TOUCHING:
+            touched[frame.streamID] = None  # type: ignore[union-attr]
+        elif kind == ConnectionNewAddress.type:
+            asset = announcer.asset()
+            if asset is not None:
+                frames.append(asset)
+    for streamID in touched:
+        stream = streams.open.get(streamID)
+        if stream is not None:
+            frames.append(announcer.maxMoney(stream))
+            frames.append(StreamMaxData(streamID, stream.grant.tell()))
+    if not state.destination:
+        _addCloses(state, touched, frames)
+    frames.append(ConnectionMaxData(streams.grant.tell()))
+    if streams.maxStreamID != PEER_MAX_STREAM_ID:
+        frames.append(ConnectionMaxStreamID(streams.maxStreamID))
+
+
+def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame]) -> None:
+    """
+    Tell a peer that no packet of ours reaches which streams are closed: in every answer while
+    the stream is not over, since nobody acknowledges that.
+    """
+    for kind, streamID in state.controls.pending:
+        if kind == StreamClose.type:
+            touched[streamID] = None
+    for streamID in touched:
+        stream = state.streams.open.get(streamID)
+        if stream is not None and stream.state >= CLOSING:
+            frames.append(StreamClose(streamID, stream.closeCode, stream.closeMessage))
+            state.acknowledgeClose(stream)
+
+
+def addReceipts(
+    configuration: SessionConfiguration,
+    parts: list[tuple[SessionStream, int]],
+    frames: list[Frame],
+) -> None:
+    """Sign what each stream that got money has received in all (RFC 39)."""
+    for stream, _ in parts:
+        streamID = stream.streamID
+        if streamID <= MAX_STREAM_ID:
+            receipt = signReceipt(
+                configuration.receiptNonce,
+                streamID,
+                stream.moneyIn.totalReceived,
+                configuration.receiptSecret,
+            )
+            frames.append(StreamReceipt(streamID, receipt))
