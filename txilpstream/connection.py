@@ -214,7 +214,7 @@ class StreamConnection:
 
     def _ebReply(self, failure: Failure, sequence: int) -> None:
         now = self.account.now()
-        if failure.check(NotSent):
+        if failure.check(NotSent):  # type: ignore[no-untyped-call]
             self.session.receiveNotSent(sequence, now=now)
         else:
             self.session.receiveNoReply(sequence, now=now)
@@ -250,9 +250,9 @@ class StreamConnection:
         now = self.account.now()
         incoming = session.receivePrepare(prepare, now=now)
         self._collect()
-        if self._policy is not None and prepare.amount:
-            if session.wouldAccept(incoming, now=now):
-                return self._ask(incoming)
+        mustAsk = self._policy is not None and prepare.amount > 0
+        if mustAsk and session.wouldAccept(incoming, now=now):
+            return self._ask(incoming)
         reply = session.answer(incoming, True, now=now)
         self.account.wake(self)
         return reply

@@ -198,7 +198,7 @@ class Demo:
         client = await Account.open(self._reactor, self.path.left)
         server = await Account.open(self._reactor, self.path.right)
         streamServer = StreamServer(server)
-        port = await streamServer.listen(_One(lambda: _Echo(self)))
+        await streamServer.listen(_One(lambda: _Echo(self)))
         started = self._reactor.seconds()
         connection = await StreamClient(client).connect(streamServer.generateCredentials())
         self.connection = connection
@@ -206,14 +206,15 @@ class Demo:
         transport = customer.transport
         paid = transport.sendMoney(result.amount)
         paid.addCallbacks(self._paid, self.failed)
-        sent = FileSender().beginFileTransfer(self._file, transport, self._count)
+        sender: Any = FileSender()
+        sent = sender.beginFileTransfer(self._file, transport, self._count)
         sent.addErrback(self.failed)
         await gatherResults([paid, sent])
         transport.loseWriteConnection()
         await customer.done
         self._sum(transport, started)
         await connection.close()
-        await port.stopListening()
+        await streamServer.stop()
         await client.close()
         await server.close()
         return result
@@ -252,5 +253,5 @@ class Demo:
             and result.received == result.deliveredClaimed >= result.deliveredMinimum
             and result.sha256Sent == result.sha256Received == result.sha256Echoed
             and result.bytesSent == result.bytesReceived == self.bytesEchoed
-            and 0 < result.tipReceived
+            and result.tipReceived > 0
         )

@@ -5,7 +5,7 @@ Protocols and factories that know money; any other Twisted protocol runs over a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
@@ -44,7 +44,7 @@ class StreamProtocol(Protocol):
     unless it calls C{transport.setReceiveMax} in C{connectionMade}.
     """
 
-    transport: Stream  # type: ignore[assignment]
+    transport: Stream
 
     def moneyReceived(self, amount: int) -> None:
         """
@@ -57,4 +57,4 @@ class StreamProtocol(Protocol):
 class StreamFactory(Factory):
     """Builds a L{StreamProtocol} for each stream; any other Factory will do as well."""
 
-    noisy: ClassVar[bool] = False
+    noisy = False

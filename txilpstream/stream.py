@@ -15,8 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
-    IPullProducer,
-    IPushProducer,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -75,7 +73,7 @@ class Stream:
     def __init__(self, connection: StreamConnection, streamID: int) -> None:
         self.connection = connection
         self.streamID = streamID
-        self.protocol: IProtocol | None = None
+        self.protocol: Any = None
         self.disconnecting = False
         self._isPaused = False
         self._isEnded = False
@@ -133,10 +131,10 @@ class Stream:
         if self._isOver or self._totals.state or not data:
             return
         self.connection.session.sendData(self.streamID, data)
-        if self._producer is not None and not self._producerIsPaused and not self._isPulling:
-            if self._totals.queue.unsent >= LOW_WATER:
-                self._producerIsPaused = True
-                self._producer.pauseProducing()
+        isPushing = self._producer is not None and not self._isPulling
+        if isPushing and not self._producerIsPaused and self._totals.queue.unsent >= LOW_WATER:
+            self._producerIsPaused = True
+            self._producer.pauseProducing()
         self.connection.wake()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -182,7 +180,7 @@ class Stream:
 
     # --- IConsumer and IPushProducer ------------------------------------------------------
 
-    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
         Let a producer write as fast as the peer takes it.
 
@@ -349,7 +347,7 @@ class Stream:
         """Money arrived and the peer has been told."""
         if IMoneyReceiver.providedBy(self.protocol):
             try:
-                self.protocol.moneyReceived(amount)  # type: ignore[union-attr]
+                self.protocol.moneyReceived(amount)
             except Exception:
                 self._failed("moneyReceived")
 
@@ -381,7 +379,7 @@ class Stream:
         self._isEnded = False
         if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
-                self.protocol.readConnectionLost()  # type: ignore[union-attr]
+                self.protocol.readConnectionLost()
             except Exception:
                 self._failed("readConnectionLost")
         else:
@@ -407,7 +405,9 @@ class Stream:
         protocol, self.protocol = self.protocol, None
         if protocol is None:
             return
-        why = Failure(error.ConnectionDone() if reason is None else reason)
+        why = Failure(  # type: ignore[no-untyped-call]
+            error.ConnectionDone() if reason is None else reason
+        )
         try:
             protocol.connectionLost(why)
         except Exception:

@@ -134,7 +134,7 @@ class Streams:
         """Whether there was such a stream ever, be it closed or not."""
         if not self.isRemote(streamID):
             return 0 < streamID < self._nextID
-        if streamID >= self._nextRemote:
+        if not 0 < streamID < self._nextRemote:
             return False
         index = bisect_right(self._skipped, (streamID, U64_MAX)) - 1
         return index < 0 or streamID >= self._skipped[index][1]

@@ -1,120 +1,264 @@
 """
-What the tests of a session's receiving side share: a peer that writes its packets by hand.
+Two sessions on a simulated path in virtual time, with a hand in every packet.
+
+Each end has a way out, which sees every Prepare half way: it may change it, answer it in the peer's
+stead or lose it; and a way back, which sees the answer. After every single step the promise that
+holds for money is checked: sent <= what the path took <= sent + held + unanswered.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import heapq
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.amounts import Ratio
+from txilpstream.crypto import SessionKeys
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.events import Event
-from txilpstream.session.incoming import Incoming
-from txilpstream.session.receiver import Receiver
-from txilpstream.session.state import SessionState
-from txilpstream.session.windows import ByteBudget
-from txilpstream.wire.frames import Frame
-from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodeTimestamp
-from txilpstream.wire.packet import PREPARE, StreamPacket, decodePacket, encodePacket
+from txilpstream.session.events import DataArrived, Event, MoneySettled, StreamOpened
+from txilpstream.session.packing import Outgoing
+from txilpstream.session.receiver import Incoming
+from txilpstream.session.session import Session
+from txilpstream.session.stream import SessionStream
+from txilpstream.wire.ilp import (
+    Fulfill,
+    Prepare,
+    decodePrepare,
+    decodeReply,
+    encodeAmountTooLarge,
+    encodeReject,
+)
 
-NOW: Final = 1_700_000_000.0
+LOST = b"lost"
+"""What a way gives for a packet that nobody will answer."""
 
-SECRET: Final = bytes(range(32))
+Way = Callable[[Prepare], bytes | None]
+
+EventType = TypeVar("EventType", bound=Event)
 
 
-class Reply:
+def nothing(_: Any) -> None:
+    """A way on which nothing happens."""
+
+
+def converting(rate: Ratio, then: Way = nothing) -> Way:
+    """A way that converts money, after something else was done with the packet."""
+
+    def way(prepare: Prepare) -> bytes | None:
+        answer = then(prepare)
+        prepare.amount = rate.floor(prepare.amount)
+        return answer
+
+    return way
+
+
+def rejecting(code: str, data: bytes = b"") -> bytes:
+    """A reject of a node on the path."""
+    return encodeReject(code, "test.hop", "", data)
+
+
+def limiting(most: int, *, withAmounts: bool = True) -> Way:
+    """A way that takes no packet of more than so much (F08)."""
+
+    def way(prepare: Prepare) -> bytes | None:
+        if prepare.amount <= most:
+            return None
+        data = encodeAmountTooLarge(prepare.amount, most) if withAmounts else b""
+        return rejecting("F08", data)
+
+    return way
+
+
+class End:
     """
-    An answer, opened.
+    One end.
 
-    @ivar code: of a reject; empty for a fulfill.
-    @ivar packet: the STREAM packet in it.
+    @ivar out: what happens to its Prepares on their way.
+    @ivar back: what happens to the answers: gives another one, L{LOST}, or None for the same.
+    @ivar took: what its path took for packets that the peer fulfilled.
+    @ivar received: what the peer was given and fulfilled, in this end's units.
+    @ivar receiveMax: what each stream takes.
+    @ivar isAccepting: whether the application takes a packet.
+    @ivar isReading: whether bytes are consumed as they come.
     """
 
-    def __init__(self, code: str, packet: StreamPacket) -> None:
-        self.code = code
-        self.packet = packet
-        self.frames = packet.frames
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.out: Way = nothing
+        self.back: Callable[[bytes], bytes | None] = nothing
+        self.events: list[Event] = []
+        self.data: dict[int, bytearray] = {}
+        self.streams: dict[int, SessionStream] = {}
+        self.prepares: list[Prepare] = []
+        self.replies: list[tuple[int, bytes]] = []
+        self.took = 0
+        self.credited = 0
+        self.receiveMax: int | None = 1 << 60
+        self.isReading = True
+        self.isPaused = False
+        self.isAccepting: Callable[[Incoming], bool] = lambda incoming: True
 
-    def only(self, kind: type[Frame]) -> list[Frame]:
-        """The frames of one kind."""
-        return [frame for frame in self.frames if type(frame) is kind]
+    def open(self, receiveMax: int | None = None) -> int:
+        """Open a stream and start it."""
+        streamID = self.session.openStream()
+        self.session.startStream(streamID, receiveMax)
+        self.streams[streamID] = self.session.stream(streamID)
+        return streamID
+
+    def collect(self) -> None:
+        """Take the events, and do what a driver does."""
+        while happened := self.session.nextEvents():
+            for event in happened:
+                self.events.append(event)
+                if isinstance(event, StreamOpened):
+                    self.streams[event.streamID] = self.session.stream(event.streamID)
+                    self.session.startStream(event.streamID, self.receiveMax)
+                elif isinstance(event, DataArrived) and self.isReading:
+                    self.read(event.streamID)
+
+    def read(self, streamID: int) -> None:
+        """Consume what has arrived on a stream."""
+        taken = self.session.consumeData(streamID)
+        self.data.setdefault(streamID, bytearray()).extend(taken)
+
+    def seen(self, kind: type[EventType]) -> list[EventType]:
+        """All events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def total(self, name: str) -> int:
+        """A total of the outgoing money of all streams, those that are over too."""
+        return sum(getattr(stream.moneyOut, name) for stream in self.streams.values())
+
+    def check(self) -> None:
+        """The promise that holds for money at every moment."""
+        sent, open_ = self.total("sent"), self.total("held") + self.total("unanswered")
+        if not sent <= self.took <= sent + open_:
+            raise AssertionError(f"sent {sent}, the path took {self.took}, open are {open_}")
 
 
-class HandPeer:
+class Pair:
     """
-    The server end of a connection, and a client that writes every frame itself.
+    A client and a server.
 
-    @ivar state: the server's.
+    @ivar now: the virtual time, in seconds.
+    @ivar latency: seconds of one way.
     """
 
     def __init__(
-        self, configuration: SessionConfiguration | None = None, budget: int = 1 << 40
+        self, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None
     ) -> None:
-        self.keys = SessionKeys(SECRET)
-        self.state = SessionState(
-            configuration or SessionConfiguration(isServer=True), ByteBudget(budget)
-        )
-        self.receiver = Receiver(self.state, self.keys, bytes)
-        self.sequence = 0
+        self.random = random.Random(1)
+        self.keys = SessionKeys(bytes(range(32)))
+        self.now = 1000.0
+        self.latency = 0.025
+        ours: dict[str, Any] = {
+            "destinationAddress": "test.server",
+            "sourceAddress": "test.client",
+            "sourceAssetCode": "USD",
+            "sourceAssetScale": 9,
+        }
+        theirs: dict[str, Any] = {
+            "isServer": True,
+            "sourceAddress": "test.server",
+            "sourceAssetCode": "EUR",
+            "sourceAssetScale": 6,
+        }
+        self.client = self._end(ours | (client or {}))
+        self.server = self._end(theirs | (server or {}))
+        self.steps = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
 
-    def prepareOf(
-        self, plain: bytes, amount: int = 0, *, condition: bytes = b"", expiresIn: float = 30.0
-    ) -> Prepare:
-        """Seal octets into a Prepare that can be fulfilled unless a condition is given."""
-        data = self.keys.seal(plain, bytes(12))
-        return Prepare(
-            amount,
-            encodeTimestamp(NOW + expiresIn),
-            condition or conditionOf(self.keys.fulfillment(data)),
-            "test.server",
-            data,
-        )
+    def _end(self, settings: dict[str, Any]) -> End:
+        return End(Session(SessionConfiguration(**settings), self.keys, self.random.randbytes))
 
-    def prepare(
-        self,
-        *frames: Frame,
-        amount: int = 0,
-        minimum: int = 0,
-        condition: bytes = b"",
-        expiresIn: float = 30.0,
-    ) -> Prepare:
-        """A Prepare with these frames."""
-        self.sequence += 1
-        plain = encodePacket(self.sequence, PREPARE, minimum, frames)
-        return self.prepareOf(plain, amount, condition=condition, expiresIn=expiresIn)
+    @property
+    def ends(self) -> Iterator[tuple[End, End]]:
+        """Each end with its peer."""
+        yield self.client, self.server
+        yield self.server, self.client
 
-    def receive(self, prepare: Prepare, receiveMax: int | None = None) -> Incoming:
-        """The first step; streams that it opens then take so much money."""
-        incoming = self.receiver.receive(prepare, NOW)
-        if receiveMax is not None:
-            for stream in self.state.streams.open.values():
-                stream.moneyIn.receiveMax = receiveMax
-        return incoming
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        """Do something after so many seconds."""
+        self.steps += 1
+        heapq.heappush(self._queue, (self.now + delay, self.steps, action))
 
-    def answer(self, incoming: Incoming, accept: bool = True, now: float = NOW) -> Reply:
-        """The second step, with the reply opened."""
-        return self.open(self.receiver.answer(incoming, accept, now))
+    def run(self, seconds: float = 5.0, *, mostSteps: int = 200_000) -> None:
+        """Let time pass; a driver that is called without end is an error."""
+        end = self.now + seconds
+        for _ in range(mostSteps):
+            self._serve()
+            moments = [self._queue[0][0]] if self._queue else []
+            for each, _peer in self.ends:
+                moment = each.session.nextTimeout()
+                if moment is not None:
+                    moments.append(moment)
+            if not moments or min(moments) > end:
+                self.now = end
+                return
+            self.now = max(self.now, min(moments))
+            while self._queue and self._queue[0][0] <= self.now:
+                heapq.heappop(self._queue)[2]()
+                self._serve()
+            for each, _peer in self.ends:
+                moment = each.session.nextTimeout()
+                if moment is not None and moment <= self.now:
+                    each.session.receiveTimeout(now=self.now)
+        raise AssertionError(f"no end after {mostSteps} steps at {self.now}")
 
-    def open(self, data: bytes) -> Reply:
-        """Open the bytes of an answer."""
-        reply = decodeReply(data)
-        plain = self.keys.open(reply.data)
-        assert plain is not None, reply
-        return Reply("" if isinstance(reply, Fulfill) else reply.code, decodePacket(plain))
+    def _serve(self) -> None:
+        """Do the driver's duty at both ends."""
+        for end, peer in self.ends:
+            end.collect()
+            if not end.isPaused:
+                while packet := end.session.nextPacket(now=self.now):
+                    self._carry(end, peer, packet)
+                end.collect()
+            end.check()
 
-    def send(
-        self,
-        *frames: Frame,
-        amount: int = 0,
-        receiveMax: int | None = None,
-        now: float = NOW,
-        minimum: int = 0,
-    ) -> Reply:
-        """Both steps at once."""
-        prepare = self.prepare(*frames, amount=amount, minimum=minimum, expiresIn=3600)
-        return self.answer(self.receive(prepare, receiveMax), now=now)
+    def _carry(self, end: End, peer: End, packet: Outgoing) -> None:
+        prepare = decodePrepare(packet.data)
+        end.prepares.append(decodePrepare(packet.data))
+        self.later(self.latency, lambda: self._arrive(end, peer, packet.sequence, prepare))
 
-    def events(self) -> list[Event]:
-        """What happened since the last call."""
-        events, self.state.events = self.state.events, []
-        return events
+    def _arrive(self, end: End, peer: End, sequence: int, prepare: Prepare) -> None:
+        amount = prepare.amount
+        answer = end.out(prepare)
+        if answer is None:
+            answer = self.deliver(peer, prepare)
+            if isinstance(decodeReply(answer), Fulfill):
+                end.took += amount
+                peer.credited += prepare.amount
+            end.check()
+            peer.check()
+            answer = end.back(answer) or answer
+        if answer is not LOST:
+            reply = answer
+            self.later(self.latency, lambda: self.reply(end, sequence, reply))
+
+    def deliver(self, peer: End, prepare: Prepare) -> bytes:
+        """Give an end a Prepare, and take its answer."""
+        incoming = peer.session.receivePrepare(prepare, now=self.now)
+        peer.collect()
+        answer = peer.session.answer(incoming, peer.isAccepting(incoming), now=self.now)
+        peer.collect()
+        return answer
+
+    def reply(self, end: End, sequence: int, reply: bytes) -> None:
+        """Give an end an answer."""
+        end.replies.append((sequence, reply))
+        end.session.receiveReply(sequence, reply, now=self.now)
+        end.check()
+        end.collect()
+
+    def pay(self, sourceAmount: int, seconds: float = 5.0) -> int:
+        """Let the client offer money on a new stream, and time pass; gives the stream's id."""
+        streamID = self.client.open()
+        self.client.session.sendMoney(streamID, sourceAmount)
+        self.run(seconds)
+        return streamID
+
+
+def settled(end: End) -> int:
+    """The sum of what an end was told that it has sent."""
+    return sum(e.sourceAmount for e in end.seen(MoneySettled) if not e.isInDoubt)

@@ -1,0 +1,55 @@
+"""
+Echo over data: a stream is an ordinary transport, and this server an ordinary protocol.
+"""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import react
+
+from txilpstream.account import Account
+from txilpstream.client import StreamClient
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.server import StreamServer
+from txilpstream.wire.ildcp import AccountDetails
+
+
+class Echo(Protocol):
+    def dataReceived(self, data):
+        self.transport.write(data)
+
+
+class Caller(Protocol):
+    def __init__(self):
+        self.received = b""
+        self.done = Deferred()
+
+    def connectionMade(self):
+        self.transport.write(b"Hello, Interledger!")
+
+    def dataReceived(self, data):
+        self.received += data
+        if self.received.endswith(b"!"):
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason):
+        self.done.callback(self.received)
+
+
+async def main(reactor):
+    left, right = memoryPair(
+        reactor,
+        left=AccountDetails("example.alice", 9, "USD"),
+        right=AccountDetails("example.bob", 9, "USD"),
+    )
+    alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
+    server = StreamServer(bob)
+    port = await server.listen(Factory.forProtocol(Echo))
+    connection = await StreamClient(alice).connect(server.generateCredentials())
+    caller = await connection.openStream(Factory.forProtocol(Caller))
+    print("the echo:", (await caller.done).decode())
+    await connection.close()
+    await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))

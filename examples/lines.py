@@ -1,0 +1,56 @@
+"""
+An unchanged Twisted protocol over a stream: a LineReceiver that never heard of money.
+
+Endpoints give it a stream where others would give it a TCP connection.
+"""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.internet.task import react
+from twisted.protocols.basic import LineReceiver
+
+from txilpstream.account import Account
+from txilpstream.client import StreamClient
+from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.server import StreamServer
+from txilpstream.wire.ildcp import AccountDetails
+
+
+class Greeter(LineReceiver):
+    def lineReceived(self, line):
+        self.sendLine(b"Good day, " + line)
+
+
+class Visitor(LineReceiver):
+    def connectionMade(self):
+        self.done = Deferred()
+        self.sendLine(b"Alice")
+        self.sendLine(b"and Bob")
+
+    def lineReceived(self, line):
+        print(line.decode())
+        if b"Bob" in line:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason):
+        self.done.callback(None)
+
+
+async def main(reactor):
+    left, right = memoryPair(
+        reactor,
+        left=AccountDetails("example.alice", 9, "USD"),
+        right=AccountDetails("example.bob", 9, "USD"),
+    )
+    alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
+    server = StreamServer(bob)
+    port = await StreamServerEndpoint(server).listen(Factory.forProtocol(Greeter))
+    endpoint = StreamClientEndpoint(StreamClient(alice), server.generateCredentials())
+    visitor = await endpoint.connect(Factory.forProtocol(Visitor))
+    await visitor.done
+    await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))

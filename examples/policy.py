@@ -1,0 +1,57 @@
+"""
+A policy that asks before it fulfills: each packet of money waits until somebody has said yes.
+
+Only what is fulfilled was paid: a packet that is refused costs its sender nothing.
+"""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater, react
+from zope.interface import implementer
+
+from txilpstream.account import Account
+from txilpstream.client import StreamClient
+from txilpstream.interfaces import IPaymentPolicy
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.protocol import StreamFactory, StreamProtocol
+from txilpstream.server import StreamServer
+from txilpstream.wire.ildcp import AccountDetails
+
+
+@implementer(IPaymentPolicy)
+class AskTheOffice:
+    """Takes money for invoices that are open; the office answers after a while."""
+
+    def __init__(self, reactor, *invoices):
+        self.reactor, self.invoices = reactor, invoices
+
+    def judgePayment(self, request):
+        def decide():
+            isOpen = request.connectionTag in self.invoices
+            print(f"{request.connectionTag}: {'yes' if isOpen else 'no'} to {request.amount}")
+            return isOpen
+
+        return deferLater(self.reactor, 0.01, decide)
+
+
+async def main(reactor):
+    details = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
+    left, right = memoryPair(reactor, left=details[0], right=details[1])
+    alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
+    server = StreamServer(bob, policy=AskTheOffice(reactor, "invoice-1"))
+    port = await server.listen(StreamFactory.forProtocol(StreamProtocol))
+    for invoice in ("invoice-1", "invoice-2"):
+        credentials = server.generateCredentials(connectionTag=invoice)
+        connection = await StreamClient(alice).connect(credentials)
+        payer = await connection.openStream(StreamFactory.forProtocol(StreamProtocol))
+        paid = payer.transport.sendMoney(100)
+        try:
+            await paid.addTimeout(0.2, reactor)
+        except Exception as error:
+            print(f"{invoice} was not paid: {error}")
+        print(f"{invoice}: {payer.transport.totalSent} sent")
+        connection.abort()
+    await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))

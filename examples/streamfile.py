@@ -1,0 +1,55 @@
+"""
+Stream a file with a producer: it is read as fast as the peer takes it, and never held whole.
+
+Usage: python streamfile.py [FILE]; without one it streams itself.
+"""
+
+import hashlib
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import react
+from twisted.protocols.basic import FileSender
+
+from txilpstream.account import Account
+from txilpstream.client import StreamClient
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.server import StreamServer
+from txilpstream.wire.ildcp import AccountDetails
+
+
+class Sink(Protocol):
+    def connectionMade(self):
+        self.hash, self.size = hashlib.sha256(), 0
+
+    def dataReceived(self, data):
+        self.hash.update(data)
+        self.size += len(data)
+
+    def connectionLost(self, reason):
+        print(f"received {self.size} bytes, sha256 {self.hash.hexdigest()}")
+
+
+async def main(reactor, name=__file__):
+    left, right = memoryPair(
+        reactor,
+        left=AccountDetails("example.alice", 9, "USD"),
+        right=AccountDetails("example.bob", 9, "USD"),
+    )
+    alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
+    server = StreamServer(bob)
+    port = await server.listen(Factory.forProtocol(Sink))
+    connection = await StreamClient(alice).connect(server.generateCredentials())
+    stream = (await connection.openStream(Factory.forProtocol(Protocol))).transport
+
+    digest = hashlib.sha256()
+    with open(name, "rb") as file:
+        await FileSender().beginFileTransfer(file, stream, lambda d: digest.update(d) or d)
+    print(f"sent everything, sha256 {digest.hexdigest()}")
+    await connection.close()
+    await port.stopListening()
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *names: Deferred.fromCoroutine(main(reactor, *names)), sys.argv[1:])
