@@ -12,50 +12,55 @@ from txilpstream.protocol import StreamFactory, StreamProtocol
 from txilpstream.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
-PRICE = 40  # units for 1,024 bytes
+PRICE, WANTED = 40, 16  # units for 1,024 bytes, and how many of those
 
 
 class Shop(StreamProtocol):
-    sold = 0
+    """A producer that needs two things to go on: room to write, and money."""
+
+    sold, hasRoom = 0, True
+
+    def connectionMade(self):
+        self.transport.registerProducer(self, True)
+
+    def pauseProducing(self):
+        self.hasRoom = False
+
+    def resumeProducing(self):
+        self.hasRoom = True
+        self.moneyReceived(0)
+
+    def stopProducing(self):
+        self.hasRoom = False
 
     def moneyReceived(self, amount):
-        while self.sold < self.transport.totalReceived // PRICE:
+        while self.hasRoom and self.sold < self.transport.totalReceived // PRICE:
             self.sold += 1
             self.transport.write(bytes(1024))
 
 
 class Customer(StreamProtocol):
-    """Pays for one kilobyte at a time, the next when it has the last."""
-
-    def __init__(self):
-        self.received = 0
-        self.done = Deferred()
-
-    def connectionMade(self):
-        self.transport.sendMoney(PRICE)
+    received = 0
 
     def dataReceived(self, data):
         self.received += len(data)
-        if self.received == 16 * 1024:
+        if self.received == WANTED * 1024:
             self.done.callback(None)
-        elif self.received % 1024 == 0:
-            self.transport.sendMoney(PRICE)
 
 
 async def main(reactor):
-    left, right = memoryPair(
-        reactor,
-        left=AccountDetails("example.alice", 9, "USD"),
-        right=AccountDetails("example.bob", 9, "USD"),
-    )
-    alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
-    server = StreamServer(bob)
+    details = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
+    left, right = memoryPair(reactor, left=details[0], right=details[1])
+    server = StreamServer(await Account.open(reactor, right))
     await server.listen(StreamFactory.forProtocol(Shop))
-    connection = await StreamClient(alice).connect(server.generateCredentials())
+    client = StreamClient(await Account.open(reactor, left))
+    connection = await client.connect(server.generateCredentials())
     customer = await connection.openStream(StreamFactory.forProtocol(Customer))
+    customer.done = Deferred()
+    customer.transport.setSendRate(PRICE * 32)  # 32 KiB per second
     await customer.done
     print(f"paid {customer.transport.totalSent} units for {customer.received} bytes")
-    await connection.close()
+    connection.abort()
 
 
 if __name__ == "__main__":

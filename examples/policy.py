@@ -4,7 +4,7 @@ A policy that asks before it fulfills: each packet of money waits until somebody
 Only what is fulfilled was paid: a packet that is refused costs its sender nothing.
 """
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater, react
 from zope.interface import implementer
 
@@ -46,9 +46,9 @@ async def main(reactor):
         paid = payer.transport.sendMoney(100)
         try:
             await paid.addTimeout(0.2, reactor)
-        except Exception as error:
-            print(f"{invoice} was not paid: {error}")
-        print(f"{invoice}: {payer.transport.totalSent} sent")
+            print(f"{invoice}: paid, {payer.transport.totalSent} sent")
+        except TimeoutError:
+            print(f"{invoice}: given up, {payer.transport.totalSent} sent")
         connection.abort()
     await port.stopListening()
 

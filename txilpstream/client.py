@@ -84,7 +84,9 @@ class StreamClient:
         route: list[StreamConnection] = []
         source = segment = ""
         if account.address:
-            segment = account.attach(lambda local, prepare: route[0].receivePrepare(local, prepare))
+            segment = account.attach(
+                lambda local, prepare: route[0].receivePrepare(local, prepare)  # noqa: PLW0108
+            )
             source = account.ownAddress(segment)
         options.setdefault("sourceAssetCode", account.assetCode)
         options.setdefault("sourceAssetScale", account.assetScale)

@@ -56,9 +56,9 @@ def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionSt
         if stream is None or stream.isEnded or not stream.moneyIn.takes(amount, tolerance):
             return None
         return [(stream, amount)]
-    amounts, rest = splitShares(amount, [frame.shares for frame in frames])
-    if rest == amount:
+    if not any([frame.shares for frame in frames]):
         return None if amount else []
+    amounts, rest = splitShares(amount, [frame.shares for frame in frames])
     totals: dict[int, int] = {}
     for frame, part in zip(frames, amounts, strict=True):
         totals[frame.streamID] = totals.get(frame.streamID, 0) + part

@@ -85,7 +85,9 @@ class Receiver:
         fulfillment = self._keys.fulfillment(prepare.data)
         if conditionOf(fulfillment) == prepare.executionCondition:
             incoming.fulfillment = fulfillment
-        if not state.isClosed:
+        if state.isClosed:
+            incoming.data = [frame for frame in packet.frames if isinstance(frame, StreamData)]
+        else:
             try:
                 self._hear(incoming, packet)
             except PeerError as error:

@@ -21,6 +21,7 @@ from txilpstream.session.packing import Outgoing
 from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.stream import SessionStream
+from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.ilp import (
     Fulfill,
     Prepare,
@@ -146,8 +147,16 @@ class Pair:
     """
 
     def __init__(
-        self, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None
+        self,
+        client: dict[str, Any] | None = None,
+        server: dict[str, Any] | None = None,
+        budget: ByteBudget | None = None,
     ) -> None:
+        """
+        @param client: settings of its configuration that differ from a simple one.
+        @param server: the same.
+        @param budget: of the server's bytes.
+        """
         self.random = random.Random(1)
         self.keys = SessionKeys(bytes(range(32)))
         self.now = 1000.0
@@ -165,12 +174,13 @@ class Pair:
             "sourceAssetScale": 6,
         }
         self.client = self._end(ours | (client or {}))
-        self.server = self._end(theirs | (server or {}))
+        self.server = self._end(theirs | (server or {}), budget)
         self.steps = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
 
-    def _end(self, settings: dict[str, Any]) -> End:
-        return End(Session(SessionConfiguration(**settings), self.keys, self.random.randbytes))
+    def _end(self, settings: dict[str, Any], budget: ByteBudget | None = None) -> End:
+        configuration = SessionConfiguration(**settings)
+        return End(Session(configuration, self.keys, self.random.randbytes, budget))
 
     @property
     def ends(self) -> Iterator[tuple[End, End]]:

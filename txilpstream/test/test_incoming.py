@@ -95,9 +95,7 @@ class SplitAmountTests(IncomingCase):
 
     @forAll(
         st.integers(0, 400),
-        st.lists(
-            st.tuples(st.sampled_from([1, 3, 5]), st.integers(0, 7)), min_size=1, max_size=5
-        ),
+        st.lists(st.tuples(st.sampled_from([1, 3, 5]), st.integers(0, 7)), min_size=1, max_size=5),
     )
     def test_allOrNothing(self, amount: int, shares: list[tuple[int, int]]) -> None:
         """The parts are the whole amount, and none exceeds its limit and the tolerance."""

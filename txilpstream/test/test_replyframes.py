@@ -50,9 +50,7 @@ class ReplyFramesTests(SynchronousTestCase):
         """Who tells its address is told our asset, if there is one to tell."""
         address = frames.ConnectionNewAddress("test.peer")
         self.assertEqual(len(self.limits(address)), 1)
-        self.start(
-            SessionConfiguration(isServer=True, sourceAssetCode="EUR", sourceAssetScale=2)
-        )
+        self.start(SessionConfiguration(isServer=True, sourceAssetCode="EUR", sourceAssetScale=2))
         self.assertEqual(self.limits(address)[0], frames.ConnectionAssetDetails("EUR", 2))
 
     def test_closes(self) -> None:
@@ -79,7 +77,14 @@ class ReplyFramesTests(SynchronousTestCase):
         self.state.controls.add(0x12, 1)
         self.assertEqual(len(self.limits(frames.StreamMoney(1, 1))), 3)
         self.state.destination = ""
-        self.assertEqual(len(self.limits()), 2)
+        self.assertEqual(
+            self.limits(),
+            [
+                frames.StreamClose(1, ErrorCode.NO_ERROR),
+                frames.ConnectionMaxData(200),
+                frames.ConnectionMaxStreamID(22),
+            ],
+        )
 
     def test_receipts(self) -> None:
         """Each stream that got money has a receipt, if its id fits into one."""

@@ -1,0 +1,305 @@
+"""Tests for C{txilpstream.session.receiver}."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txilpstream.crypto import SessionKeys
+from txilpstream.errors import ErrorCode, PeerError
+from txilpstream.receipts import verifyReceipt
+from txilpstream.session import events
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.receiver import OVER_LIMIT_PATIENCE
+from txilpstream.test.handpeer import NOW, HandPeer, Reply
+from txilpstream.wire import frames
+from txilpstream.wire.frames import StreamData, StreamMoney
+from txilpstream.wire.ilp import encodeReject
+from txilpstream.wire.packet import FULFILL, PREPARE, REJECT, encodePacket
+
+MONEY = StreamMoney(1, 1)
+
+
+class ReceiverCase(SynchronousTestCase):
+    """A server, and a client by hand."""
+
+    def setUp(self) -> None:
+        self.peer = HandPeer()
+        self.state = self.peer.state
+
+    def assertClosed(self, reply: Reply, code: int) -> None:
+        """The reply closes the connection, and so has the receiver."""
+        self.assertEqual([f.errorCode for f in reply.frames], [code])  # type: ignore[union-attr]
+        self.assertIs(type(reply.frames[0]), frames.ConnectionClose)
+        self.assertTrue(self.state.isClosed)
+        self.assertEqual(self.state.closeCode, code)
+
+    def received(self, streamID: int = 1) -> int:
+        """What a stream was credited."""
+        return self.state.streams.get(streamID).moneyIn.totalReceived
+
+
+class StrangerTests(ReceiverCase):
+    """Octets that are not the peer's: the same answer to all, and nothing is changed."""
+
+    def test_sameOctets(self) -> None:
+        peer = self.peer
+        good = encodePacket(1, PREPARE, 0, [])
+        foreign = peer.prepare()
+        foreign.data = SessionKeys(bytes(32)).seal(good, bytes(12))
+        empty = peer.prepare()
+        empty.data = b""
+        prepares = [
+            foreign,
+            empty,
+            peer.prepareOf(encodePacket(1, FULFILL, 0, [])),
+            peer.prepareOf(encodePacket(1, REJECT, 0, []) + b"\1"),
+            peer.prepareOf(b"\2" + good[1:]),
+            peer.prepareOf(b"garbage"),
+            peer.prepareOf(b"\1\x0e\1\0\1\5\1\0\0\1\1\1\1\1"),
+            peer.prepareOf(b"\1\x0e\1\1\1\0\1\5"),
+        ]
+        expected = encodeReject("F06", "", "Unexpected Payment")
+        for prepare in prepares:
+            incoming = peer.receive(prepare)
+            self.assertIsNone(incoming.packet)
+            self.assertFalse(peer.receiver.wouldAccept(incoming, NOW))
+            self.assertEqual(peer.receiver.answer(incoming, True, NOW), expected)
+        self.assertEqual((peer.events(), self.state.heardAt, self.state.encrypted), ([], None, 0))
+
+    def test_malformedFrames(self) -> None:
+        """The peer's own packet with a broken frame closes the connection."""
+        incoming = self.peer.receive(self.peer.prepareOf(b"\1\x0c\1\5\1\0\1\1\x11\1\1"))
+        self.assertClosed(self.peer.answer(incoming), ErrorCode.FRAME_FORMAT_ERROR)
+        self.assertTrue(self.state.owesClose)
+
+    def test_lastPacket(self) -> None:
+        """A key that has encrypted as much as it may encrypts no answer either."""
+        incoming = self.peer.receive(self.peer.prepare(MONEY, amount=5), 100)
+        self.state.encrypted = self.state.configuration.maximumPacketCount
+        reply = self.peer.receiver.answer(incoming, True, NOW)
+        self.assertEqual(reply, encodeReject("F06", "", "Unexpected Payment"))
+        self.assertEqual(self.received(), 0)
+
+
+class MoneyTests(ReceiverCase):
+    """Money is credited with a fulfill, and only then."""
+
+    def test_accepted(self) -> None:
+        prepare = self.peer.prepare(MONEY, amount=60, minimum=60)
+        incoming = self.peer.receive(prepare, 100)
+        self.assertTrue(self.peer.receiver.wouldAccept(incoming, NOW))
+        self.assertEqual(self.received(), 0)
+        [(stream, part)] = self.peer.receiver.split(incoming) or []
+        self.assertEqual((stream.streamID, part), (1, 60))
+        self.assertEqual(self.peer.events(), [events.PeerAnswered(), events.StreamOpened(1)])
+        reply = self.peer.answer(incoming)
+        self.assertEqual((reply.code, reply.packet.packetType), ("", FULFILL))
+        self.assertEqual((reply.packet.sequence, reply.packet.prepareAmount), (1, 60))
+        self.assertEqual(reply.frames[0], frames.StreamMaxMoney(1, 100, 60))
+        self.assertEqual(self.peer.events(), [events.MoneyReceived(1, 60)])
+        self.assertEqual((self.received(), self.state.heardAt), (60, NOW))
+        self.assertEqual(self.state.encrypted, 1)
+
+    def test_duplicate(self) -> None:
+        """Every fulfilled Prepare credits: its path paid for each."""
+        prepare = self.peer.prepare(MONEY, amount=40)
+        for _ in range(2):
+            self.assertEqual(self.peer.answer(self.peer.receive(prepare, 100)).code, "")
+        self.assertEqual(self.received(), 80)
+
+    def assertRefused(self, reply: Reply) -> None:
+        self.assertEqual((reply.code, reply.packet.packetType), ("F99", REJECT))
+        self.assertEqual(reply.frames[0], frames.StreamMaxMoney(1, 100, 0))
+        self.assertEqual(self.received(), 0)
+        self.assertFalse(self.state.isClosed)
+
+    def test_refused(self) -> None:
+        """The minimum, the limit, the application and the time refuse; all look the same."""
+        self.assertRefused(self.peer.send(MONEY, amount=60, minimum=61, receiveMax=100))
+        self.assertRefused(self.peer.send(MONEY, amount=102))
+        prepare = self.peer.prepare(MONEY, amount=60)
+        self.assertRefused(self.peer.answer(self.peer.receive(prepare), False))
+        expired = self.peer.receive(prepare)
+        self.assertTrue(self.peer.receiver.wouldAccept(expired, NOW))
+        self.assertFalse(self.peer.receiver.wouldAccept(expired, NOW + 30))
+        self.assertRefused(self.peer.answer(expired, now=NOW + 30))
+        self.assertEqual(
+            self.peer.answer(self.peer.receive(self.peer.prepare()), False).code, "F99"
+        )
+        self.assertEqual(self.peer.send(MONEY, amount=101).code, "")
+
+    def test_probe(self) -> None:
+        """Who cannot be fulfilled is told what arrived."""
+        prepare = self.peer.prepare(MONEY, amount=60, condition=bytes(32))
+        incoming = self.peer.receive(prepare, 100)
+        self.assertFalse(self.peer.receiver.wouldAccept(incoming, NOW))
+        reply = self.peer.answer(incoming)
+        self.assertRefused(reply)
+        self.assertEqual(reply.packet.prepareAmount, 60)
+
+    def test_closedStream(self) -> None:
+        """Late money is refused with a word, and the connection stays, however long it comes."""
+        self.peer.send(MONEY, amount=1, receiveMax=100)
+        self.state.streams.drop(self.state.streams.get(1))
+        for now in (NOW, NOW + 9, NOW + 18):
+            reply = self.peer.send(MONEY, amount=1, now=now)
+            self.assertEqual(reply.code, "F99")
+            self.assertEqual(
+                reply.frames[0],
+                frames.StreamClose(1, ErrorCode.STREAM_STATE_ERROR, "the stream is closed"),
+            )
+        self.assertFalse(self.state.isClosed)
+
+    def test_overLimit(self) -> None:
+        """Nothing but too much money for 10 s is a violation; something else in between is not."""
+        step = OVER_LIMIT_PATIENCE / 2
+        self.peer.send(MONEY, receiveMax=100)
+        for index in range(6):
+            if index % 2:
+                self.peer.send()
+            self.assertEqual(self.peer.send(MONEY, amount=200, now=NOW + index * step).code, "F99")
+        now = NOW + 100
+        for index in range(3):
+            self.peer.send(MONEY, amount=200, now=now + index * step)
+        self.assertFalse(self.state.isClosed)
+        reply = self.peer.send(MONEY, amount=200, now=now + 3 * step)
+        self.assertEqual(reply.code, "F99")
+        self.assertClosed(reply, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def test_receipts(self) -> None:
+        """Each fulfill of money signs the total; a refusal does not."""
+        self.peer = HandPeer(
+            SessionConfiguration(isServer=True, receiptNonce=bytes(16), receiptSecret=bytes(32))
+        )
+        for total in (30, 60):
+            reply = self.peer.send(MONEY, frames.StreamClose(1, 1), amount=30, receiveMax=100)
+            [frame] = reply.only(frames.StreamReceipt)
+            receipt = verifyReceipt(frame.receipt, bytes(32))  # type: ignore[union-attr]
+            self.assertEqual(receipt and receipt.totalReceived, total)
+            self.peer.state.streams.get(1).isEnded = False
+        self.assertEqual(self.peer.send(MONEY, amount=90).only(frames.StreamReceipt), [])
+        self.assertEqual(self.peer.send(MONEY).only(frames.StreamReceipt), [])
+
+
+class DataTests(ReceiverCase):
+    """Data is kept with a fulfill."""
+
+    def test_accepted(self) -> None:
+        """What is new is reported once it is contiguous; what waits is charged to the budget."""
+        streams = self.state.streams
+        self.assertEqual(self.peer.send(StreamData(1, 2, b"cd")).code, "")
+        self.assertEqual(self.peer.events()[1:], [events.StreamOpened(1)])
+        reply = self.peer.send(StreamData(1, 0, b"ab"))
+        self.assertEqual(self.peer.events(), [events.DataArrived(1)])
+        self.assertEqual(streams.get(1).data.take(9), b"abcd")
+        self.assertEqual((streams.budget.used, streams.grant.received), (4, 4))
+        self.assertEqual(reply.frames[1], frames.StreamMaxData(1, 1 << 20))
+
+    def test_tooMuch(self) -> None:
+        """Data over the limit of a stream closes, and is not taken."""
+        reply = self.peer.send(StreamData(1, 1 << 20, b"x"))
+        self.assertEqual(reply.code, "F99")
+        self.assertClosed(reply, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def test_tooMuchInAll(self) -> None:
+        """Data over the limit of the connection closes."""
+        self.peer = HandPeer(SessionConfiguration(isServer=True, connectionWindow=100000))
+        self.state = self.peer.state
+        self.assertEqual(self.peer.send(StreamData(1, 99999, b"x")).code, "")
+        reply = self.peer.send(StreamData(3, 0, b"x"))
+        self.assertClosed(reply, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def test_budget(self) -> None:
+        """A server that is full refuses, takes nothing, and stays."""
+        self.peer = HandPeer(budget=10)
+        reply = self.peer.send(MONEY, StreamData(1, 0, bytes(11)), amount=5, receiveMax=100)
+        self.assertEqual((reply.code, self.peer.state.isClosed), ("F99", False))
+        self.assertEqual(self.peer.state.streams.get(1).moneyIn.totalReceived, 0)
+
+    def test_closedStream(self) -> None:
+        """Late data of a stream that is closed or ended is fulfilled and not kept."""
+        self.peer.send(StreamData(1, 0, b"ab"), StreamData(3, 0, b""))
+        self.state.streams.drop(self.state.streams.get(1))
+        self.state.streams.get(3).isEnded = True
+        self.peer.events()
+        reply = self.peer.send(StreamData(1, 0, b"ab"), StreamData(3, 0, b"ab"))
+        self.assertEqual((reply.code, self.peer.events()), ("", []))
+        self.assertEqual(self.state.streams.budget.used, 0)
+
+
+class ControlTests(ReceiverCase):
+    """Frames that are neither, and the ends of things."""
+
+    def test_violations(self) -> None:
+        """A packet that breaks the protocol is refused and closes the connection."""
+        for frame, code in (
+            (StreamMoney(2, 1), ErrorCode.PROTOCOL_VIOLATION),
+            (StreamData(0, 0, b""), ErrorCode.PROTOCOL_VIOLATION),
+            (frames.StreamMaxMoney(21, 1, 1), ErrorCode.STREAM_ID_ERROR),
+            (frames.StreamMaxData(23, 1), ErrorCode.STREAM_ID_ERROR),
+            (frames.ConnectionNewAddress("t st"), ErrorCode.FRAME_FORMAT_ERROR),
+        ):
+            self.setUp()
+            try:
+                reply = self.peer.send(frame)
+            except ValueError:
+                self.fail(f"{frame} cannot be written")
+            self.assertEqual(reply.code, "F99")
+            self.assertClosed(reply, code)
+
+    def test_assetConflict(self) -> None:
+        self.assertEqual(self.peer.send(frames.ConnectionAssetDetails("EUR", 2)).code, "")
+        reply = self.peer.send(frames.ConnectionAssetDetails("EUR", 3))
+        self.assertClosed(reply, ErrorCode.PROTOCOL_VIOLATION)
+        [event] = [e for e in self.peer.events() if isinstance(e, events.ConnectionClosed)]
+        self.assertIsInstance(event.error, PeerError)
+
+    def test_closeComesLast(self) -> None:
+        """What is in the same packet as a close came before it, wherever the close stands."""
+        reply = self.peer.send(
+            frames.StreamClose(1, 1), MONEY, StreamData(1, 0, b"ab"), amount=5, receiveMax=100
+        )
+        self.assertEqual((reply.code, self.received()), ("", 5))
+        self.assertTrue(self.state.streams.get(1).isEnded)
+        reply = self.peer.send(StreamData(3, 0, b"ab"), frames.StreamClose(3, 1))
+        self.assertEqual(reply.code, "")
+        self.assertEqual(self.peer.events()[-2:], [events.DataArrived(3), events.StreamEnded(3)])
+
+    def test_closed(self) -> None:
+        """A closed connection fulfills what is nothing new, and always says that it is closed."""
+        self.peer.send(StreamData(1, 0, b"ab"), receiveMax=100)
+        self.assertClosed(self.peer.send(frames.ConnectionClose(1)), ErrorCode.NO_ERROR)
+        self.peer.events()
+        for sent, amount, code in (
+            ((), 0, ""),
+            ((StreamData(1, 0, b"ab"),), 0, ""),
+            ((StreamData(1, 2, b"c"),), 0, "F99"),
+            ((MONEY,), 5, "F99"),
+            ((StreamMoney(2, 1),), 0, ""),
+        ):
+            reply = self.peer.send(*sent, amount=amount)
+            self.assertEqual(reply.code, code)
+            self.assertClosed(reply, ErrorCode.NO_ERROR)
+        incoming = self.peer.receive(self.peer.prepare(MONEY, amount=5))
+        self.assertFalse(self.peer.receiver.wouldAccept(incoming, NOW))
+        self.assertEqual(self.peer.events(), [])
+
+    def test_draining(self) -> None:
+        """While the connection closes, a new stream is closed at once; nobody hears of it."""
+        self.peer.send()
+        self.peer.events()
+        self.state.isDraining = True
+        reply = self.peer.send(MONEY, amount=5)
+        self.assertEqual(reply.code, "F99")
+        [first, *_] = reply.only(frames.StreamClose)
+        self.assertEqual(first.errorCode, ErrorCode.STREAM_STATE_ERROR)  # type: ignore[union-attr]
+        self.assertEqual(self.peer.events(), [])
+        self.assertEqual(self.state.streams.open, {})
+
+    def test_closedID(self) -> None:
+        """A stream that is closed is not opened again."""
+        self.peer.send(frames.StreamMaxMoney(1, 5, 0))
+        self.state.streams.drop(self.state.streams.get(1))
+        self.peer.events()
+        self.assertEqual(self.peer.send(frames.StreamMaxMoney(1, 5, 0)).code, "")
+        self.assertEqual((self.peer.events(), self.state.streams.open), ([], {}))

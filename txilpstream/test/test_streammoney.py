@@ -1,0 +1,215 @@
+"""Tests for C{txilpstream.stream}: the money of a stream."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+
+from txilpstream.amounts import U64_MAX
+from txilpstream.errors import LocalError, PaymentError
+from txilpstream.test.connected import HalfRecorder
+from txilpstream.test.test_transport import Plain, StreamTestCase
+from txilpstream.testing import Latency, MaximumPacketAmount, RejectWith, SimulatedPath
+
+
+class Limited(HalfRecorder):
+    """Takes 1000 units."""
+
+    def connectionMade(self) -> None:
+        """Say so."""
+        super().connectionMade()
+        self.transport.setReceiveMax(1000)
+
+
+class MoneyTests(StreamTestCase):
+    """Offers and what becomes of them."""
+
+    def test_bothWays(self) -> None:
+        """Money goes both ways; totals agree with what is told."""
+        self.both()
+        result = self.after(self.transport.sendMoney(1000))
+        self.assertTrue(result.isComplete)
+        self.assertEqual(result.deliveredClaimed, 1000)
+        back = self.after(self.far.transport.sendMoney(7))
+        self.assertTrue(back.isComplete)
+        self.assertEqual(sum(self.far.amounts), 1000)
+        self.assertEqual(sum(self.near.amounts), 7)
+        transport = self.transport
+        self.assertEqual(transport.totalSent, 1000)
+        self.assertEqual(transport.totalDeliveredClaimed, 1000)
+        self.assertGreaterEqual(transport.totalDelivered, 980)
+        self.assertEqual(transport.totalReceived, 7)
+        self.assertEqual(transport.totalInDoubt, 0)
+        self.assertEqual(transport.unsentMoney, 0)
+
+    def test_inOrder(self) -> None:
+        """Each offer hears of its own money."""
+        self.both()
+        offers = [self.transport.sendMoney(amount) for amount in (1, 20, 300)]
+        self.run_()
+        results = [self.successResultOf(offer) for offer in offers]
+        self.assertEqual([result.sent for result in results], [1, 20, 300])
+        self.assertEqual(sum(result.deliveredClaimed for result in results), 321)
+
+    def test_limit(self) -> None:
+        """The receiver's limit holds back the rest; a raise lets it go."""
+        self.both(far=Limited)
+        paid = self.transport.sendMoney(5000)
+        self.run_(5)
+        self.assertNoResult(paid)
+        self.assertLessEqual(sum(self.far.amounts), 1010)
+        self.assertRaises(LocalError, self.far.transport.setReceiveMax, 10)
+        self.far.transport.setReceiveMax(5000)
+        self.assertTrue(self.after(paid, 10).isComplete)
+
+    def test_cancel(self) -> None:
+        """Cancelling takes back what has not left."""
+        self.both(far=Limited)
+        paid = self.transport.sendMoney(5000)
+        self.run_(5)
+        paid.cancel()
+        self.failureResultOf(paid, CancelledError)
+        self.run_()
+        self.assertEqual(self.transport.unsentMoney, 0)
+        self.assertEqual(self.transport.totalSent, sum(self.far.amounts))
+        self.far.transport.setReceiveMax(6000)
+        again = self.after(self.transport.sendMoney(10), 10)
+        self.assertTrue(again.isComplete)
+
+    def test_cancelWhole(self) -> None:
+        """An offer of which nothing has left is gone, and the next one is not mistaken for it."""
+        self.both()
+        paid = self.transport.sendMoney(5)
+        paid.cancel()
+        self.failureResultOf(paid, CancelledError)
+        self.assertEqual(self.after(self.transport.sendMoney(6)).sent, 6)
+        self.assertEqual(self.far.amounts, [6])
+
+    def test_cancelTooLate(self) -> None:
+        """What is on its way is not taken back."""
+        path = SimulatedPath(self.clock, [Latency(0.1)])
+        self.join(path.left, path.right)
+        self.both()
+        self.after(self.transport.sendMoney(1))
+        paid = self.transport.sendMoney(5)
+        self.run_(0.05)
+        paid.cancel()
+        self.failureResultOf(paid, CancelledError)
+        self.run_()
+        self.assertEqual(self.transport.totalSent, 6)
+
+    def test_partial(self) -> None:
+        """Money that cannot be delivered fails with what was."""
+        self.both(far=Limited)
+        paid = self.transport.sendMoney(5000)
+        self.run_(5)
+        self.far.transport.abortConnection()
+        self.run_()
+        error = self.failureResultOf(paid, PaymentError).value
+        self.assertEqual(error.result.sent, sum(self.far.amounts))
+        self.assertEqual(error.result.sourceAmount, 5000)
+
+    def test_aborted(self) -> None:
+        """Money on its way when the stream is aborted is in doubt."""
+        path = SimulatedPath(self.clock, [Latency(0.1)])
+        self.join(path.left, path.right)
+        self.both()
+        self.after(self.transport.sendMoney(100))
+        paid = self.transport.sendMoney(50)
+        self.run_(0.05)
+        self.transport.abortConnection()
+        self.run_()
+        result = self.failureResultOf(paid, PaymentError).value.result
+        self.assertEqual(result.sent + result.inDoubt, 50)
+
+    def test_refusedByPath(self) -> None:
+        """A path that refuses for good is named in the error."""
+        path = SimulatedPath(self.clock, [RejectWith("F00", 1.0, minimumAmount=1)]) if False else (
+            SimulatedPath(self.clock, [MaximumPacketAmount(0)])
+        )
+        self.join(path.left, path.right)
+        self.both()
+        paid = self.transport.sendMoney(50)
+        self.run_(120)
+        error = self.failureResultOf(paid, PaymentError).value
+        self.assertEqual(error.result.sent, 0)
+        self.assertTrue(error.result.rejects)
+
+    def test_plainTakesNone(self) -> None:
+        """A protocol that knows no money gets none, unless its owner sets a limit."""
+        self.both(far=Plain)
+        paid = self.transport.sendMoney(50)
+        self.run_(5)
+        self.assertNoResult(paid)
+        self.far.transport.setReceiveMax(U64_MAX)
+        self.assertTrue(self.after(paid, 10).isComplete)
+        self.assertEqual(self.far.transport.totalReceived, 50)
+
+    def test_notAnAmount(self) -> None:
+        """Offers are whole numbers of at least 1."""
+        self.both()
+        for amount in (0, -1, 1.5, True, U64_MAX + 1):
+            self.assertRaises(LocalError, self.transport.sendMoney, amount)
+
+    def test_closed(self) -> None:
+        """A stream that is over takes no offer, one that is closing neither."""
+        self.both()
+        self.transport.loseWriteConnection()
+        self.assertRaises(LocalError, self.transport.sendMoney, 1)
+        self.transport.abortConnection()
+        self.run_()
+        for call in (self.transport.sendMoney, self.transport.offerMoney):
+            self.assertRaises(LocalError, call, 1)
+
+
+class SendMaxTests(StreamTestCase):
+    """The total, and the rate."""
+
+    def test_sendMax(self) -> None:
+        """The total is sent; it falls no lower than what has left."""
+        self.both()
+        self.transport.setSendMax(0)
+        self.transport.setSendMax(30)
+        self.run_()
+        self.assertEqual(self.transport.totalSent, 30)
+        self.transport.setSendMax(40)
+        self.transport.setSendMax(30)
+        self.transport.setSendMax(30)
+        self.run_()
+        self.assertEqual(self.transport.totalSent, 30)
+        self.assertRaises(LocalError, self.transport.setSendMax, 29)
+
+    def test_takesBack(self) -> None:
+        """Lowering the total takes from the youngest offers."""
+        self.both()
+        first, second = self.transport.sendMoney(30), self.transport.sendMoney(20)
+        self.transport.setSendMax(30)
+        error = self.failureResultOf(second, PaymentError).value
+        self.assertIn("setSendMax", error.message)
+        self.assertEqual(self.after(first).sent, 30)
+
+    def test_rate(self) -> None:
+        """A rate is exact over time."""
+        self.both()
+        self.transport.setSendRate(100)
+        self.run_(10.1)
+        self.assertEqual(self.transport.totalSent, 1000)
+        self.transport.setSendRate(1, 4)
+        self.run_(20.1)
+        self.assertEqual(self.transport.totalSent, 1005)
+        self.transport.setSendRate(0)
+        self.run_(10)
+        self.assertEqual(self.transport.totalSent, 1005)
+        for wrong in ((-1, 1), (1, 0), (1.5, 1)):
+            self.assertRaises(LocalError, self.transport.setSendRate, *wrong)
+
+    def test_rateEnds(self) -> None:
+        """A rate ends with its stream and leaves nothing with the reactor."""
+        self.both()
+        self.transport.setSendRate(100)
+        self.run_()
+        self.transport.loseConnection()
+        self.far.transport.loseConnection()
+        self.run_()
+        self.after(self.connection.close())
+        self.run_(60)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -1,0 +1,328 @@
+"""Tests for C{txilpstream.stream}: one stream as a transport of bytes and of money."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.protocols.basic import FileSender
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from txilpstream.errors import ConnectionEnded, PaymentError, StreamError
+from txilpstream.interfaces import IMoneyTransport
+from txilpstream.protocol import StreamAddress
+from txilpstream.session.sender import LOW_WATER
+from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder
+
+MIB = 1 << 20
+
+
+class Plain(Protocol):
+    """Knows nothing of money and does nothing."""
+
+
+@implementer(IPushProducer)
+class Producer:
+    """
+    Writes as much as it is let.
+
+    @ivar written: bytes so far.
+    """
+
+    CHUNK = b"x" * (1 << 14)
+
+    def __init__(self, consumer: Any, total: int) -> None:
+        self._consumer = consumer
+        self._total = total
+        self._mayWrite = True
+        self.written = 0
+        self.isStopped = False
+
+    def resumeProducing(self) -> None:
+        """Write until told to pause, or all is written."""
+        self._mayWrite = True
+        while self._mayWrite and self.written < self._total:
+            self.written += len(self.CHUNK)
+            self._consumer.write(self.CHUNK)
+        if self.written >= self._total:
+            self._consumer.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """Write no more for now."""
+        self._mayWrite = False
+
+    def stopProducing(self) -> None:
+        """Write no more at all."""
+        self._mayWrite = False
+        self.isStopped = True
+
+
+class StreamTestCase(ConnectedTestCase):
+    """A stream between two recorders: C{self.near} of the client, C{self.far} of the server."""
+
+    def both(self, near: Any = HalfRecorder, far: Any = HalfRecorder, **options: Any) -> None:
+        """Open a stream and tell the server of it."""
+        self.listen(far, **options)
+        self.near = self.open(near)
+        self.transport = self.near.transport
+        self.transport.write(b"!")
+        self.run_()
+        self.far = self.served.made[0]
+
+
+class DataTests(StreamTestCase):
+    """Bytes, both ways."""
+
+    def test_interface(self) -> None:
+        """A stream is what the interface says."""
+        self.both()
+        verifyObject(IMoneyTransport, self.transport)
+        peer = StreamAddress(self.connection.session.peerAddress, 1)
+        self.assertEqual(self.transport.getPeer(), peer)
+        self.assertEqual(self.transport.getHost().address, self.served.peers[0].address)
+        self.assertEqual(self.far.transport.getHost().connectionTag, "tag")
+
+    def test_bothWays(self) -> None:
+        """What is written arrives, in order."""
+        self.both()
+        self.transport.writeSequence([b"a" * 100_000, b"b", b""])
+        self.far.transport.write(b"c" * 100_000)
+        self.run_(5)
+        self.assertEqual(self.far.data, b"!" + b"a" * 100_000 + b"b")
+        self.assertEqual(self.near.data, b"c" * 100_000)
+
+    def test_notBytes(self) -> None:
+        """Text is no data."""
+        self.both()
+        self.assertRaises(TypeError, self.transport.write, "text")
+
+    def test_notWithinTheCall(self) -> None:
+        """Nothing is told from within a call."""
+        self.both()
+        self.transport.abortConnection()
+        self.assertEqual(self.near.happened, ["made"])
+        self.run_()
+        self.assertEqual(self.near.happened, ["made", "lost"])
+
+    def test_halfClose(self) -> None:
+        """One half closes; the other goes on."""
+        self.both()
+        self.transport.write(b"last")
+        self.transport.loseWriteConnection()
+        self.transport.write(b"too late")
+        self.run_()
+        self.assertEqual(self.far.data, b"!last")
+        self.assertEqual(self.far.happened, ["made", "end"])
+        self.far.transport.write(b"answer")
+        self.run_()
+        self.assertEqual(self.near.data, b"answer")
+        self.far.transport.loseConnection()
+        self.run_()
+        self.assertEqual(self.near.happened, ["made", "end", "lost"])
+        self.near.reasons[0].trap(ConnectionDone)
+        self.far.reasons[0].trap(ConnectionDone)
+
+    def test_fullClose(self) -> None:
+        """A protocol that cannot be half closed closes when its peer does."""
+        self.both(Recorder, Recorder)
+        self.transport.write(b"last")
+        self.transport.loseConnection()
+        self.run_()
+        self.assertEqual(self.far.data, b"!last")
+        self.assertEqual(self.near.happened, ["made", "lost"])
+        self.assertEqual(self.far.happened, ["made", "lost"])
+        self.transport.loseConnection()
+        self.transport.abortConnection()
+        self.transport.write(b"dropped")
+        self.run_()
+
+    def test_closedReadsNoMore(self) -> None:
+        """After loseConnection what comes is dropped, and the peer can go on to its end."""
+        self.both()
+        self.transport.loseConnection()
+        self.far.transport.write(b"z" * (2 * MIB))
+        self.far.transport.loseConnection()
+        self.run_(20)
+        self.assertEqual(self.near.data, b"")
+        self.assertEqual(self.far.happened[-1], "lost")
+
+    def test_peerAborts(self) -> None:
+        """An abort of the peer's is told with its reason."""
+        self.both()
+        self.far.transport.abortConnection()
+        self.run_()
+        self.near.reasons[0].trap(StreamError)
+        self.far.reasons[0].trap(ConnectionEnded)
+        self.assertNotIn(1, self.connection.streams)
+
+    def test_paused(self) -> None:
+        """A paused protocol gets nothing, then everything, and the end last."""
+        self.both()
+        self.far.transport.pauseProducing()
+        self.transport.write(b"data" * 50_000)
+        self.transport.loseWriteConnection()
+        self.run_()
+        self.assertEqual(self.far.data, b"!")
+        self.assertEqual(self.far.happened, ["made"])
+        self.far.transport.resumeProducing()
+        self.far.transport.resumeProducing()
+        self.run_()
+        self.assertEqual(self.far.data, b"!" + b"data" * 50_000)
+        self.assertEqual(self.far.happened, ["made", "end"])
+
+    def test_pausedWithin(self) -> None:
+        """A protocol that pauses in dataReceived gets one piece at a time."""
+        pieces: list[bytes] = []
+
+        class OneByOne(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                pieces.append(data)
+                self.transport.pauseProducing()
+
+        self.both(far=OneByOne)
+        self.transport.write(b"y" * 200_000)
+        self.run_()
+        self.assertEqual(len(pieces), 1)
+        self.far.transport.resumeProducing()
+        self.run_()
+        self.assertEqual(len(pieces), 2)
+        self.far.transport.stopProducing()
+        self.run_()
+        self.assertEqual(self.far.happened, ["made"])
+
+    def test_aliensAreRefused(self) -> None:
+        """A factory that gives no protocol refuses the stream."""
+        self.listen(lambda: None)
+        near = self.open()
+        near.transport.write(b"!")
+        self.run_()
+        self.assertEqual(near.happened, ["made", "lost"])
+        self.assertIsNone(self.openStream(lambda: None))
+        self.run_()
+        self.assertEqual(self.connection.streams, {})
+
+
+class ProducerTests(StreamTestCase):
+    """Producers, and what a slow reader does to them."""
+
+    def test_backpressure(self) -> None:
+        """A paused consumer holds the window, and the producer little more."""
+        self.both()
+        self.far.transport.pauseProducing()
+        producer = Producer(self.transport, 16 * MIB)
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        self.run_(5)
+        self.assertLessEqual(producer.written, MIB + LOW_WATER + 4 * len(Producer.CHUNK))
+        self.assertGreater(producer.written, MIB - 2 * LOW_WATER)
+        self.far.transport.resumeProducing()
+        self.run_(60)
+        self.assertEqual(producer.written, 16 * MIB)
+        self.assertEqual(len(self.far.data), 16 * MIB + 1)
+
+    def test_closeWaitsForProducer(self) -> None:
+        """The stream closes when the producer is done."""
+        self.both()
+        producer = Producer(self.transport, MIB)
+        self.transport.registerProducer(producer, True)
+        self.transport.loseConnection()
+        producer.resumeProducing()
+        self.run_(5)
+        self.assertEqual(len(self.far.data), MIB + 1)
+        self.assertIn("end", self.far.happened)
+
+    def test_onlyOne(self) -> None:
+        """A second producer is refused."""
+        self.both()
+        self.transport.registerProducer(Producer(self.transport, 1), True)
+        with self.assertRaisesRegex(RuntimeError, "unregister"):
+            self.transport.registerProducer(Producer(self.transport, 1), True)
+
+    def test_stopped(self) -> None:
+        """A producer is stopped with its stream, and at once if the stream is over."""
+        self.both()
+        for _ in range(2):
+            producer = Producer(self.transport, 1)
+            self.transport.registerProducer(producer, True)
+            self.transport.abortConnection()
+            self.run_()
+            self.assertTrue(producer.isStopped)
+
+    def test_pull(self) -> None:
+        """FileSender sends a file."""
+        self.both()
+        content = bytes(range(256)) * 8192
+        sent = FileSender().beginFileTransfer(BytesIO(content), self.transport)
+        self.after(sent, 10)
+        self.run_()
+        self.assertEqual(self.far.data, b"!" + content)
+
+    def test_pullIsBounded(self) -> None:
+        """A pull producer is not asked while the peer takes nothing."""
+        self.both()
+        self.far.transport.pauseProducing()
+        file = BytesIO(bytes(4 * MIB))
+        sent = FileSender().beginFileTransfer(file, self.transport)
+        self.run_(10)
+        self.assertLess(file.tell(), 2 * MIB)
+        self.transport.abortConnection()
+        self.run_()
+        self.failureResultOf(sent)
+
+
+class RaisingTests(StreamTestCase):
+    """Protocols that raise lose their own stream, and no other."""
+
+    def check(self, *methods: str) -> None:
+        """The server's protocol raises in these methods."""
+
+        def explode(*args: object) -> None:
+            raise ZeroDivisionError("on purpose")
+
+        kind = type("Raising", (HalfRecorder,), dict.fromkeys(methods, explode))
+        self.both(far=kind)
+        if self.connection.streams:
+            self.transport.sendMoney(5).addErrback(lambda failure: failure.trap(PaymentError))
+            self.transport.loseWriteConnection()
+        self.run_()
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.far.reasons[0].trap(ConnectionEnded)
+        other = self.openStream()
+        other.transport.write(b"still there")
+        self.run_()
+        self.assertEqual(len(self.connection.streams), 1)
+
+    def test_connectionMade(self) -> None:
+        """connectionMade raises."""
+        self.check("connectionMade")
+
+    def test_dataReceived(self) -> None:
+        """dataReceived raises."""
+        self.check("dataReceived")
+
+    def test_moneyReceived(self) -> None:
+        """moneyReceived raises."""
+        self.check("moneyReceived")
+
+    def test_readConnectionLost(self) -> None:
+        """readConnectionLost raises."""
+        self.check("readConnectionLost")
+
+    def test_connectionLost(self) -> None:
+        """connectionLost raises: there is nothing left to close."""
+
+        class Raising(Recorder):
+            def connectionLost(self, reason: Any = None) -> None:
+                raise ZeroDivisionError("on purpose")
+
+        self.both(far=Raising)
+        self.transport.loseConnection()
+        self.run_()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.near.happened[-1], "lost")
+
+
