@@ -12,7 +12,7 @@ from txilpstream.protocol import StreamFactory, StreamProtocol
 from txilpstream.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
-PRICE, WANTED = 40, 16  # units for 1,024 bytes, and how many of those
+PRICE, WANTED = 40, 16  # units per KiB, and KiB
 
 
 class Shop(StreamProtocol):
@@ -26,17 +26,19 @@ class Shop(StreamProtocol):
     def pauseProducing(self):
         self.hasRoom = False
 
+    stopProducing = pauseProducing
+
     def resumeProducing(self):
         self.hasRoom = True
         self.moneyReceived(0)
 
-    def stopProducing(self):
-        self.hasRoom = False
-
     def moneyReceived(self, amount):
-        while self.hasRoom and self.sold < self.transport.totalReceived // PRICE:
+        while self.hasRoom and self.sold < min(WANTED, self.transport.totalReceived // PRICE):
             self.sold += 1
             self.transport.write(bytes(1024))
+        if self.sold == WANTED:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
 
 
 class Customer(StreamProtocol):
@@ -44,13 +46,15 @@ class Customer(StreamProtocol):
 
     def dataReceived(self, data):
         self.received += len(data)
-        if self.received == WANTED * 1024:
-            self.done.callback(None)
+
+    def connectionLost(self, reason):
+        print(f"at {PRICE} units a KiB: {self.received} bytes")
+        self.done.callback(None)
 
 
 async def main(reactor):
-    details = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
-    left, right = memoryPair(reactor, left=details[0], right=details[1])
+    ends = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
+    left, right = memoryPair(reactor, left=ends[0], right=ends[1])
     server = StreamServer(await Account.open(reactor, right))
     await server.listen(StreamFactory.forProtocol(Shop))
     client = StreamClient(await Account.open(reactor, left))
@@ -59,7 +63,6 @@ async def main(reactor):
     customer.done = Deferred()
     customer.transport.setSendRate(PRICE * 32)  # 32 KiB per second
     await customer.done
-    print(f"paid {customer.transport.totalSent} units for {customer.received} bytes")
     connection.abort()
 
 

@@ -155,7 +155,7 @@ class StreamConnection:
     def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
         """Close the connection now; what was not sent never will be."""
         reason = message or "the connection was aborted by this side"
-        self.session.abort(ConnectionEnded(reason), code, message)
+        self.session.abort(ConnectionEnded(reason, self.session.rejects), code, message)
         self.wake()
 
     def wake(self) -> None:
@@ -318,6 +318,8 @@ class StreamConnection:
         return protocol
 
     def _toldAnswered(self, event: events.PeerAnswered) -> None:
+        if self.session.isClosed:
+            return  # the first answer was that it is over: L{_toldClosed} tells why
         waiting, self._opened = self._opened, []
         for deferred in waiting:
             if not deferred.called:

@@ -62,7 +62,7 @@ class MoneyRate:
         microseconds = round((self._reactor.seconds() - self._startedAt) * 1_000_000)
         total = microseconds * self._amount // (self._perSeconds * 1_000_000)
         due = total - self._offered
-        most = max(1, CATCH_UP * self._amount // self._perSeconds)
+        most = max(self._least, CATCH_UP * self._amount // self._perSeconds)
         unsent = self._stream.unsentMoney
         if due > most - unsent:
             self._offered += due - max(0, most - unsent)

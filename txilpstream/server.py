@@ -202,18 +202,22 @@ def checkOpen(account: Account) -> str:
 
 @implementer(IListeningPort)
 class _Port:
-    """A server that listens, as endpoints see it."""
+    """
+    A server that listens, as endpoints see it.
+
+    @ivar server: the server itself, which gives credentials to clients.
+    """
 
     def __init__(self, server: StreamServer) -> None:
-        self._server = server
+        self.server = server
 
     def startListening(self) -> None:
         """It listens already."""
 
     def stopListening(self) -> Deferred[None]:
         """Close all connections in good order."""
-        return self._server.stop()
+        return self.server.stop()
 
     def getHost(self) -> StreamAddress:
         """The account's address."""
-        return StreamAddress(self._server.account.address, 0)
+        return StreamAddress(self.server.account.address, 0)

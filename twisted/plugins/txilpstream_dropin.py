@@ -5,7 +5,10 @@ object here names the module that does the work, which is imported when the plug
 """
 
 from txilpstream.plugins.registry import FactoryByName
+from txilpstream.strings import ClientParser, ServerParser
 
-__all__ = ["memoryPlugin"]
+__all__ = ["clientParser", "memoryPlugin", "serverParser"]
 
 memoryPlugin = FactoryByName("memory", "txilpstream.plugins.memory.MemoryPluginFactory")
+clientParser = ClientParser()
+serverParser = ServerParser()

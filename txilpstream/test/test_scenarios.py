@@ -37,6 +37,7 @@ from txilpstream.testing import (
     Rate,
     RejectWith,
     Reorder,
+    Side,
     SimulatedPath,
     TamperAmount,
     TamperData,
@@ -171,10 +172,11 @@ class Run:
 
     def check(self, test: SynchronousTestCase) -> None:
         """The books of both ends against those of the path."""
-        for side, ends, others in (
-            ("left", self.clients, self.servers),
-            ("right", self.servers, self.clients),
-        ):
+        sides: list[tuple[Side, Side, Recorders, Recorders]] = [
+            ("left", "right", self.clients, self.servers),
+            ("right", "left", self.servers, self.clients),
+        ]
+        for side, far, ends, others in sides:
             transports = [p.transport for p in ends.protocols.values()]
             sent = sum(t.totalSent for t in transports)
             doubt = sum(t.totalInDoubt for t in transports)
@@ -182,7 +184,7 @@ class Run:
             test.assertLessEqual(sent, taken, side)
             test.assertLessEqual(taken, sent + doubt, side)
             got = sum(p.transport.totalReceived for p in others.protocols.values())
-            test.assertEqual(self.path.given("right" if side == "left" else "left"), got)
+            test.assertEqual(self.path.given(far), got)
             for streamID, protocol in others.protocols.items():
                 here = b"".join(protocol.got)
                 test.assertTrue(ends.protocols[streamID].data.startswith(here))
@@ -254,23 +256,23 @@ class WebTests(SynchronousTestCase):
             right=AccountDetails("example.right", 9, "USD"),
         )
         bodies: list[bytes] = []
+        endpoints: list[StreamClientEndpoint] = []
 
         class Endpoints:
             def endpointForURI(self, uri: Any) -> StreamClientEndpoint:
-                return endpoint
+                return endpoints[0]
 
         async def fetch() -> None:
-            nonlocal endpoint
             left = await Account.open(clock, ends[0], wallClock=clock.seconds)
             right = await Account.open(clock, ends[1], wallClock=clock.seconds)
             server = StreamServer(right)
             await StreamServerEndpoint(server).listen(Site(Page(), reactor=clock))
-            endpoint = StreamClientEndpoint(StreamClient(left), server.generateCredentials())
+            client = StreamClient(left)
+            endpoints.append(StreamClientEndpoint(client, server.generateCredentials()))
             agent = Agent.usingEndpointFactory(clock, Endpoints())
             response = await agent.request(b"GET", b"http://page.example/")
             bodies.append(await readBody(response))
 
-        endpoint: Any = None
         done = Deferred.fromCoroutine(fetch())
         for _ in range(20000):
             clock.advance(0.001)

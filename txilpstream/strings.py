@@ -1,0 +1,156 @@
+"""
+Endpoint strings, for C{serverFromString} and C{clientFromString}.
+
+A server is C{ilpstream:PLUGIN} with C{secret=} or C{secretFile=}; a client is C{ilpstream:PLUGIN}
+with C{address=} and C{secret=}. PLUGIN is a description as C{pluginFromString} takes it, its colons
+escaped; without it, it comes from the environment variable C{ILP_PLUGIN}. Secrets are 32 octets in
+base64url or hex. This module is imported whenever Twisted looks for plugins, so it imports what it
+needs only when it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from txilpstream.account import Account
+    from txilpstream.credentials import Credentials
+
+__all__ = ["ClientParser", "ServerParser", "readSecret"]
+
+
+def readSecret(text: str) -> bytes:
+    """
+    Read 32 octets in hex or base64url, padded or not.
+
+    @raise LocalError: if it is neither; the text is not shown.
+    """
+    import binascii
+    from base64 import urlsafe_b64decode
+
+    from txilpstream.crypto import checkSecret
+
+    try:
+        octets = bytes.fromhex(text) if len(text) == 64 else b""
+    except ValueError:
+        octets = b""
+    if not octets:
+        try:
+            octets = urlsafe_b64decode(text.strip().encode("ascii", "replace") + b"==")
+        except binascii.Error:
+            octets = b""
+    return checkSecret("the secret (in hex or base64url)", octets)
+
+
+def _makePlugin(reactor: Any, description: str) -> Any:
+    from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
+
+    if description:
+        return pluginFromString(reactor, description)
+    return pluginFromEnvironment(reactor)
+
+
+@implementer(IStreamServerEndpoint)
+class _Server:
+    """Opens the plugin's account when it is asked to listen."""
+
+    def __init__(self, reactor: Any, plugin: Any, secret: bytes | None) -> None:
+        self._reactor = reactor
+        self._plugin = plugin
+        self._secret = secret
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        @return: fires with a port, whose C{server} gives credentials to clients.
+        """
+        from txilpstream.account import Account
+
+        opened = Account.open(self._reactor, self._plugin)
+        return opened.addCallback(self._cbOpened, protocolFactory)
+
+    def _cbOpened(
+        self, account: Account, protocolFactory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        from txilpstream.server import StreamServer
+
+        return StreamServer(account, self._secret).listen(protocolFactory)
+
+
+@implementer(IStreamClientEndpoint)
+class _Client:
+    """Opens the plugin's account when it is first asked to connect."""
+
+    def __init__(self, reactor: Any, plugin: Any, credentials: Credentials) -> None:
+        self._reactor = reactor
+        self._plugin = plugin
+        self._credentials = credentials
+        self._account: Account | None = None
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        @return: fires with the protocol, connected.
+        """
+        from txilpstream.account import Account
+
+        if self._account is not None:
+            return self._cbOpened(self._account, protocolFactory)
+        opened = Account.open(self._reactor, self._plugin)
+        return opened.addCallback(self._cbOpened, protocolFactory)
+
+    def _cbOpened(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        from txilpstream.client import StreamClient
+        from txilpstream.endpoints import StreamClientEndpoint
+
+        self._account = account
+        endpoint = StreamClientEndpoint(StreamClient(account), self._credentials)
+        return endpoint.connect(protocolFactory)
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class ServerParser:
+    """C{ilpstream:PLUGIN:secretFile=PATH}."""
+
+    prefix = "ilpstream"
+
+    def parseStreamServer(
+        self, reactor: Any, plugin: str = "", secret: str = "", secretFile: str = ""
+    ) -> IStreamServerEndpoint:
+        """
+        @raise LocalError: if the plugin or the secret is not valid.
+        """
+        if secretFile:
+            with open(secretFile, encoding="ascii") as file:
+                secret = file.read().strip()
+        octets = readSecret(secret) if secret else None
+        return _Server(reactor, _makePlugin(reactor, plugin), octets)
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class ClientParser:
+    """C{ilpstream:PLUGIN:address=ADDRESS:secret=SECRET}."""
+
+    prefix = "ilpstream"
+
+    def parseStreamClient(
+        self, reactor: Any, plugin: str = "", address: str = "", secret: str = ""
+    ) -> IStreamClientEndpoint:
+        """
+        @raise LocalError: if the plugin, the address or the secret is not valid.
+        """
+        from txilpstream.credentials import Credentials
+
+        credentials = Credentials(address, readSecret(secret))
+        return _Client(reactor, _makePlugin(reactor, plugin), credentials)

@@ -1,0 +1,273 @@
+"""Tests for C{txilpstream.connection}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from txilpstream.amounts import Ratio
+from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PeerError
+from txilpstream.interfaces import IPaymentPolicy, NotSent, PaymentRequest
+from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorders
+from txilpstream.testing import Latency, MaximumPacketAmount, Rate, SimulatedPath
+
+
+@implementer(IPaymentPolicy)
+class Policy:
+    """
+    Says what it was told to say.
+
+    @ivar requests: what it was asked.
+    """
+
+    def __init__(self, verdict: Any) -> None:
+        self._verdict = verdict
+        self.requests: list[PaymentRequest] = []
+
+    def judgePayment(self, request: PaymentRequest) -> Any:
+        """Write it down and say it."""
+        self.requests.append(request)
+        if callable(self._verdict):
+            return self._verdict()
+        return self._verdict
+
+
+class ClosingTests(ConnectedTestCase):
+    """Connections and their ends."""
+
+    def setUp(self) -> None:
+        """A stream between two recorders."""
+        super().setUp()
+        self.listen()
+        self.near = self.open()
+        self.near.transport.write(b"!")
+        self.run_()
+        self.far = self.served.made[0]
+        self.back = next(iter(self.server.connections.values()))
+
+    def test_close(self) -> None:
+        """What was written and offered is delivered first; then all is over on both sides."""
+        self.near.transport.write(b"x" * 200_000)
+        paid = self.near.transport.sendMoney(1000)
+        closed = self.connection.whenClosed()
+        self.after(self.connection.close(), 10)
+        self.successResultOf(closed)
+        self.assertTrue(self.successResultOf(paid).isComplete)
+        self.assertEqual(len(self.far.data), 200_001)
+        self.assertEqual(self.far.happened[-1], "lost")
+        self.assertEqual(self.near.happened[-1], "lost")
+        self.assertTrue(self.back.session.isClosed)
+
+    def test_closed(self) -> None:
+        """A connection that is over opens no stream, and is closed again at once."""
+        self.after(self.connection.close(), 5)
+        self.successResultOf(self.connection.close())
+        self.successResultOf(self.connection.whenClosed())
+        self.assertRaises(LocalError, self.connection.openStream, Recorders())
+        self.connection.abort()
+        self.run_()
+        late = self.connection.whenClosed()
+        self.successResultOf(late)
+
+    def test_abort(self) -> None:
+        """An abort ends all streams now, on both sides."""
+        self.near.transport.write(b"x" * 200_000)
+        self.connection.abort()
+        self.run_()
+        self.near.reasons[0].trap(ConnectionEnded)
+        self.assertIn("this side", self.near.reasons[0].getErrorMessage())
+        self.far.reasons[0].trap(PeerError, ConnectionEnded)
+        self.assertEqual(self.connection.streams, {})
+
+    def test_peerAborts(self) -> None:
+        """The peer's reason arrives."""
+        self.back.abort("shop is closed")
+        self.run_()
+        self.assertIn("shop is closed", self.near.reasons[0].getErrorMessage())
+
+    def test_idle(self) -> None:
+        """Nothing is left with the reactor when a connection is over."""
+        self.after(self.connection.close(), 5)
+        self.run_(100)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_pluginPauses(self) -> None:
+        """While the plugin is full nothing leaves; then all does."""
+        self.left.pauseProducing()
+        before = self.connection.packetsSent
+        self.near.transport.write(b"x" * 100_000)
+        self.run_()
+        self.assertEqual(self.connection.packetsSent, before)
+        self.left.resumeProducing()
+        self.run_()
+        self.assertEqual(len(self.far.data), 100_001)
+
+    def test_notSent(self) -> None:
+        """What certainly never left is sent again; money too."""
+        plugin = self.left.plugin
+        real, refused = plugin.sendData, []
+
+        def sendData(data: bytes) -> Deferred[bytes]:
+            if len(refused) < 3:
+                refused.append(data)
+                return fail(NotSent("not now"))
+            reply: Deferred[bytes] = real(data)
+            return reply
+
+        self.patch(plugin, "sendData", sendData)
+        self.assertTrue(self.after(self.near.transport.sendMoney(100), 20).isComplete)
+        self.assertEqual(len(refused), 3)
+
+    def test_noReply(self) -> None:
+        """Money that left without an answer is in doubt, and never sent twice."""
+        self.after(self.near.transport.sendMoney(10), 5)
+        plugin = self.left.plugin
+        self.patch(plugin, "sendData", lambda data: fail(ConnectionEnded("lost")))
+        paid = self.near.transport.sendMoney(100)
+        self.run_(100)
+        result = self.failureResultOf(paid, PaymentError).value.result
+        self.assertGreater(result.inDoubt, 0)
+        self.assertEqual(result.sent, 0)
+
+
+class FactoryTests(ConnectedTestCase):
+    """Streams that the peer opens."""
+
+    def test_many(self) -> None:
+        """Each stream has a protocol of its own."""
+        self.listen()
+        protocols = [self.open()]
+        protocols += [self.openStream() for _ in range(30)]
+        for index, protocol in enumerate(protocols):
+            protocol.transport.write(b"%d" % index)
+            protocol.transport.loseConnection()
+        for _ in range(4):
+            self.run_(5)
+            for made in self.served.made:
+                made.transport.loseConnection()
+        self.assertEqual(
+            sorted(made.data for made in self.served.made),
+            sorted(b"%d" % index for index in range(31)),
+        )
+
+    def test_connectionMadeSends(self) -> None:
+        """A protocol may write and pay in connectionMade."""
+
+        class Eager(HalfRecorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.transport.write(b"welcome")
+                self.transport.sendMoney(3)
+
+        self.listen(Eager)
+        near = self.open(Eager)
+        self.run_()
+        self.assertEqual(near.data, b"welcome")
+        self.assertEqual(near.amounts, [3])
+        self.assertEqual(sum(self.served.made[0].amounts), 3)
+
+
+class RateTests(ConnectedTestCase):
+    """Paying as time passes over a path that takes no crumbs."""
+
+    def test_crumbs(self) -> None:
+        """What is too little to be sent is offered again when enough is due."""
+        path = SimulatedPath(
+            self.clock, [Latency(0.01), MaximumPacketAmount(10_000), Rate(Ratio(1, 100))]
+        )
+        self.join(path.left, path.right)
+        self.listen()
+        near = self.open()
+        near.transport.setSendRate(200)
+        self.run_(60)
+        self.assertIn(near.transport.totalSent, range(8_000, 12_001))
+        self.assertGreater(sum(self.served.made[0].amounts), 70)
+
+
+class PolicyTests(ConnectedTestCase):
+    """Who decides about money."""
+
+    def pay(self, verdict: Any, seconds: float = 5.0) -> tuple[Policy, Deferred[Any]]:
+        """Offer 100 units to a server with such a policy."""
+        policy = Policy(verdict)
+        self.listen(policy=policy)
+        near = self.open()
+        paid = near.transport.sendMoney(100)
+        self.run_(seconds)
+        return policy, paid
+
+    def test_interface(self) -> None:
+        """The policy of these tests is one."""
+        verifyObject(IPaymentPolicy, Policy(True))
+
+    def test_yes(self) -> None:
+        """A yes lets money in; the policy has seen what it needs."""
+        policy, paid = self.pay(True)
+        self.assertTrue(self.successResultOf(paid).isComplete)
+        request = policy.requests[-1]
+        self.assertEqual(request.connectionTag, "tag")
+        self.assertEqual(sum(part for _, part in request.streamAmounts), request.amount)
+        self.assertEqual(sum(self.served.made[0].amounts), 100)
+
+    def test_later(self) -> None:
+        """So does a yes that comes later."""
+        waiting: list[Deferred[bool]] = []
+
+        def wait() -> Deferred[bool]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        _, paid = self.pay(wait)
+        self.assertNoResult(paid)
+        self.assertEqual(self.served.made[0].amounts, [])
+        for _ in range(50):
+            for deferred in waiting:
+                if not deferred.called:
+                    deferred.callback(True)
+            self.run_(0.2)
+        self.assertTrue(self.successResultOf(paid).isComplete)
+
+    def refused(self, verdict: Any) -> None:
+        """Nothing is credited."""
+        _, paid = self.pay(verdict, 120)
+        self.failureResultOf(paid, PaymentError)
+        self.assertEqual(self.served.made[0].amounts, [])
+
+    def test_no(self) -> None:
+        """A no refuses."""
+        self.refused(False)
+
+    def test_noAnswer(self) -> None:
+        """Anything but True is a no, at once or later."""
+        self.refused(lambda: succeed("yes"))
+
+    def test_raises(self) -> None:
+        """A policy that raises refuses."""
+
+        def explode() -> bool:
+            raise ZeroDivisionError("on purpose")
+
+        self.refused(explode)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
+    def test_fails(self) -> None:
+        """A policy that fails refuses."""
+        self.refused(lambda: fail(ZeroDivisionError("on purpose")))
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
+    def test_notAsked(self) -> None:
+        """It is not asked about what would be refused anyhow."""
+        policy = Policy(True)
+
+        class Miser(HalfRecorder):
+            def connectionMade(self) -> None:
+                self.transport.setReceiveMax(0)
+
+        self.listen(Miser, policy=policy)
+        near = self.open()
+        near.transport.sendMoney(100).addErrback(lambda failure: failure.trap(PaymentError))
+        self.run_(5)
+        self.assertEqual(policy.requests, [])

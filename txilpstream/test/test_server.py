@@ -1,0 +1,204 @@
+"""Tests for C{txilpstream.server}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+from zope.interface.verify import verifyObject
+
+from txilpstream.account import Account
+from txilpstream.credentials import Credentials
+from txilpstream.errors import ConnectionEnded, LocalError
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.server import LINGER, StreamServer
+from txilpstream.test.connected import ConnectedTestCase, Recorders
+from txilpstream.wire.ilp import Reject, decodeReply, encodePrepare, encodeTimestamp
+
+SECRET = bytes(range(32))
+
+
+class ServerTests(ConnectedTestCase):
+    """Listening, and the table of connections."""
+
+    def use(self, credentials: Credentials, **options: Any) -> Any:
+        """The client's protocol on a stream of a connection with these credentials."""
+        self.connection = self.after(self.client.connect(credentials, **options), 5)
+        near = self.openStream()
+        near.transport.write(b"!")
+        self.run_()
+        return near
+
+    def codeOf(self, destination: str, amount: int = 0) -> str:
+        """The code of the reject that junk to an address gets."""
+        data = encodePrepare(amount, encodeTimestamp(30), bytes(32), destination, b"junk" * 20)
+        reply = self.right.receivePrepare(data)
+        assert isinstance(reply, bytes)
+        reject = decodeReply(reply)
+        assert isinstance(reject, Reject)
+        return reject.code
+
+    def test_port(self) -> None:
+        """A port is what it says."""
+        self.listen()
+        verifyObject(IListeningPort, self.port)
+        self.port.startListening()
+        self.assertEqual(self.port.getHost().address, "test.right")
+
+    def test_options(self) -> None:
+        """Secrets and options that are not valid are refused."""
+        self.assertRaises(LocalError, StreamServer, self.right, b"short")
+        self.assertRaises(LocalError, StreamServer, self.right, colour="red")
+        self.assertRaises(LocalError, StreamServer, self.right, packetExpiry=0)
+
+    def test_noAddress(self) -> None:
+        """An account without an address serves nobody."""
+        account = Account(self.clock, memoryPair(self.clock)[0])
+        server = StreamServer(account)
+        self.assertRaises(LocalError, server.generateCredentials)
+        self.assertRaises(LocalError, server.listen, Recorders())
+
+    def test_onlyOne(self) -> None:
+        """An account has one server."""
+        self.listen()
+        self.assertRaises(LocalError, StreamServer(self.right).listen, Recorders())
+
+    def test_credentials(self) -> None:
+        """Tag and receipts travel in the address."""
+        self.listen()
+        credentials = self.server.generateCredentials(
+            connectionTag="invoice-7", receiptNonce=bytes(16), receiptSecret=bytes(32)
+        )
+        self.assertTrue(credentials.receiptsEnabled)
+        self.assertEqual((credentials.assetCode, credentials.assetScale), ("USD", 9))
+        self.use(credentials)
+        self.assertEqual(self.served.peers[0].connectionTag, "invoice-7")
+        self.assertRaises(LocalError, self.server.generateCredentials, connectionTag="a b")
+
+    def test_sameSecret(self) -> None:
+        """Credentials outlive the process if the secret does."""
+        self.listen(secret=SECRET)
+        credentials = self.server.generateCredentials()
+        self.after(self.port.stopListening())
+        self.listen(secret=SECRET)
+        self.use(credentials)
+        self.assertEqual(self.served.made[0].data, b"!")
+
+    def test_stranger(self) -> None:
+        """Packets that do not authenticate leave no trace."""
+        self.listen()
+        known = self.server.generateCredentials().destinationAddress
+        for address in ("test.right.stranger", known):
+            self.assertEqual(self.codeOf(address), "F06")
+        self.assertEqual(self.server.connections, {})
+
+    def test_stop(self) -> None:
+        """All connections are closed in good order; nothing is left with the reactor."""
+        self.listen()
+        first = self.use(self.server.generateCredentials())
+        second = self.use(self.server.generateCredentials())
+        self.after(self.port.stopListening(), 5)
+        self.assertEqual(first.happened[-1], "lost")
+        self.assertEqual(second.happened[-1], "lost")
+        self.run_(LINGER + 60)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.successResultOf(self.server.stop())
+
+    def test_lingers(self) -> None:
+        """A closed connection answers late packets for a while, and is forgotten then."""
+        self.listen()
+        self.use(self.server.generateCredentials())
+        self.after(self.connection.close(), 5)
+        self.assertEqual(len(self.server.connections), 1)
+        self.run_(LINGER + 1)
+        self.assertEqual(len(self.server.connections), 0)
+
+    def test_again(self) -> None:
+        """Money under the same credentials makes a new connection once the old one is over."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        for number in range(3):
+            connection = self.client.start(credentials)
+            near = self.successResultOf(connection.openStream(Recorders()))
+            near.transport.write(b"!")
+            self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
+            self.assertEqual(self.served.made[number].data, b"!")
+            self.assertEqual(len(self.server.connections), 1)
+            self.after(connection.close(), 5)
+
+    def test_againForgetsLate(self) -> None:
+        """The lingering of an old connection does not end the new one."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        self.use(credentials)
+        self.after(self.connection.close(), 5)
+        self.connection = self.client.start(credentials)
+        near = self.openStream()
+        self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
+        self.run_(LINGER)
+        self.assertEqual(len(self.server.connections), 1)
+        self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
+
+    def test_againTooSoon(self) -> None:
+        """While the old connection lingers, whoever brings no money is told that it is over."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        self.use(credentials)
+        self.after(self.connection.close(), 5)
+        opening = self.client.connect(credentials)
+        self.run_()
+        self.failureResultOf(opening, ConnectionEnded)
+        self.run_(LINGER)
+        self.use(credentials)
+
+    def test_againFull(self) -> None:
+        """A new connection needs room of its own."""
+        self.listen(maximumConnections=1)
+        credentials = self.server.generateCredentials()
+        self.use(credentials)
+        self.after(self.connection.close(), 5)
+        connection = self.client.start(credentials)
+        near = self.successResultOf(connection.openStream(Recorders()))
+        self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
+
+    def test_lateStranger(self) -> None:
+        """Money that does not authenticate is no reason to make a closed connection anew."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        self.use(credentials)
+        self.after(self.connection.close(), 5)
+        destination = credentials.destinationAddress
+        self.assertEqual(self.codeOf(destination, 5), "F06")
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_full(self) -> None:
+        """A full table refuses whoever comes next, for a while."""
+        self.listen(maximumConnections=2)
+        for _ in range(2):
+            self.use(self.server.generateCredentials())
+        late = self.client.connect(self.server.generateCredentials(), timeout=5)
+        self.run_(6)
+        error = self.failureResultOf(late, ConnectionEnded).value
+        self.assertIn("T03", str(error))
+        self.assertEqual(len(self.server.connections), 2)
+
+    def test_idleIsLetGo(self) -> None:
+        """An idle connection makes room; its next packet makes it anew."""
+        self.listen(maximumConnections=2)
+        idle = self.connect()
+        busy = self.use(self.server.generateCredentials())
+        third = self.connect()
+        self.assertEqual(len(self.server.connections), 2)
+        busy.transport.write(b"still here")
+        self.run_()
+        self.assertEqual(self.served.made[0].data, b"!still here")
+        self.assertFalse(third.session.isClosed)
+        self.assertFalse(idle.session.isClosed)
+
+    def test_closedIsLetGo(self) -> None:
+        """So does a closed one."""
+        self.listen(maximumConnections=1)
+        self.use(self.server.generateCredentials())
+        self.after(self.connection.close(), 5)
+        self.use(self.server.generateCredentials())
+        self.assertEqual(len(self.server.connections), 1)
