@@ -7,6 +7,7 @@ from twisted.internet.task import react
 
 from txilpstream.account import Account
 from txilpstream.client import StreamClient
+from txilpstream.endpoints import StreamClientEndpoint
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.protocol import StreamFactory, StreamProtocol
 from txilpstream.server import StreamServer
@@ -16,29 +17,23 @@ PRICE, WANTED = 40, 16  # units per KiB, and KiB
 
 
 class Shop(StreamProtocol):
-    """A producer that needs two things to go on: room to write, and money."""
+    """A producer: asked when there is room, it gives what is paid for."""
 
-    sold, hasRoom = 0, True
+    sold = 0
 
     def connectionMade(self):
-        self.transport.registerProducer(self, True)
-
-    def pauseProducing(self):
-        self.hasRoom = False
-
-    stopProducing = pauseProducing
+        self.transport.registerProducer(self, False)
 
     def resumeProducing(self):
-        self.hasRoom = True
-        self.moneyReceived(0)
-
-    def moneyReceived(self, amount):
-        while self.hasRoom and self.sold < min(WANTED, self.transport.totalReceived // PRICE):
+        if self.sold < self.transport.totalReceived // PRICE:
             self.sold += 1
             self.transport.write(bytes(1024))
         if self.sold == WANTED:
             self.transport.unregisterProducer()
             self.transport.loseConnection()
+
+    def stopProducing(self):
+        self.sold = WANTED
 
 
 class Customer(StreamProtocol):
@@ -47,10 +42,6 @@ class Customer(StreamProtocol):
     def dataReceived(self, data):
         self.received += len(data)
 
-    def connectionLost(self, reason):
-        print(f"at {PRICE} units a KiB: {self.received} bytes")
-        self.done.callback(None)
-
 
 async def main(reactor):
     ends = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
@@ -58,12 +49,11 @@ async def main(reactor):
     server = StreamServer(await Account.open(reactor, right))
     await server.listen(StreamFactory.forProtocol(Shop))
     client = StreamClient(await Account.open(reactor, left))
-    connection = await client.connect(server.generateCredentials())
-    customer = await connection.openStream(StreamFactory.forProtocol(Customer))
-    customer.done = Deferred()
+    endpoint = StreamClientEndpoint(client, server.generateCredentials())
+    customer = await endpoint.connect(StreamFactory.forProtocol(Customer))
     customer.transport.setSendRate(PRICE * 32)  # 32 KiB per second
-    await customer.done
-    connection.abort()
+    await customer.transport.connection.whenClosed()
+    print(f"at {PRICE} units a KiB: {customer.received} bytes")
 
 
 if __name__ == "__main__":

@@ -7,26 +7,29 @@ within a call that it made itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.account import Account
+from txilpstream.asking import ask
 from txilpstream.crypto import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
-from txilpstream.interfaces import NotSent, PaymentRequest
+from txilpstream.errors import ConnectionEnded, ErrorCode
+from txilpstream.interfaces import NotSent
 from txilpstream.moneyrate import MoneyRate
+from txilpstream.moneyside import MoneySide
 from txilpstream.protocol import StreamAddress
-from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.windows import ByteBudget
 from txilpstream.stream import Stream
+from txilpstream.telling import TOLD
+from txilpstream.timer import Timer
 from txilpstream.wire.ilp import Prepare
 
 __all__ = ["StreamConnection"]
@@ -35,9 +38,6 @@ _log = Logger()
 
 PACKETS_PER_TURN: Final = 64
 """Packets that leave in one turn of the reactor: others want their turn too."""
-
-SHORTEST_WAIT: Final = 0.0005
-"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
 
 
 class StreamConnection:
@@ -81,41 +81,37 @@ class StreamConnection:
         self.closesWithLastStream = False
         self.onEnd: Callable[[StreamConnection], None] | None = None
         self._policy = policy
-        self._timer: IDelayedCall | None = None
-        self._timerAt = 0.0
-        self._rates: dict[int, MoneyRate] | None = None
-        self._opened: list[Deferred[StreamConnection]] = []
-        self._closed: list[Deferred[None]] = []
+        self._timer = Timer(account, self._timeout)
+        self.rates: dict[int, MoneyRate] | None = None
+        self.opening: list[Deferred[StreamConnection]] = []
+        self.closing: list[Deferred[None]] = []
         self._isCollecting = False
 
     __slots__ = (
         "__weakref__",
-        "_closed",
         "_isCollecting",
-        "_opened",
         "_policy",
-        "_rates",
         "_timer",
-        "_timerAt",
         "account",
         "closesWithLastStream",
+        "closing",
         "connectionTag",
         "factory",
         "onEnd",
+        "opening",
         "packetsSent",
         "pulling",
+        "rates",
         "reading",
         "session",
         "sourceAddress",
         "streams",
     )
 
-    # --- What the application calls -----------------------------------------------------------
-
     def whenOpen(self) -> Deferred[StreamConnection]:
         """Fires when the peer has answered; fails if the connection ends before."""
         deferred: Deferred[StreamConnection] = Deferred()
-        self._opened.append(deferred)
+        self.opening.append(deferred)
         self.wake()
         return deferred
 
@@ -128,7 +124,7 @@ class StreamConnection:
         """
         streamID = self.session.openStream()
         stream = self.streams[streamID] = Stream(self, streamID)
-        protocol = self._start(stream, factory)
+        protocol = self.startStream(stream, factory)
         self.wake()
         return succeed(protocol)
 
@@ -149,7 +145,7 @@ class StreamConnection:
             self.wake()
             return succeed(None)
         deferred: Deferred[None] = Deferred()
-        self._closed.append(deferred)
+        self.closing.append(deferred)
         return deferred
 
     def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
@@ -162,19 +158,17 @@ class StreamConnection:
         """Take a turn soon."""
         self.account.wake(self)
 
-    def setSendRate(self, stream: Stream, sourceAmount: int, perSeconds: int) -> None:
+    def setSendRate(self, stream: MoneySide, sourceAmount: int, perSeconds: int) -> None:
         """Offer money on a stream as time passes; see L{Stream.setSendRate}."""
-        if self._rates is None:
-            self._rates = {}
-        old = self._rates.pop(stream.streamID, None)
+        if self.rates is None:
+            self.rates = {}
+        old = self.rates.pop(stream.streamID, None)
         if old is not None:
             old.stop()
         if sourceAmount:
             rate = MoneyRate(self.account.reactor, stream, sourceAmount, perSeconds)
-            self._rates[stream.streamID] = rate
+            self.rates[stream.streamID] = rate
             rate.start()
-
-    # --- Sending ------------------------------------------------------------------------------
 
     def turn(self) -> None:
         """Tell what happened, read, ask producers, and send what may leave."""
@@ -188,7 +182,7 @@ class StreamConnection:
                 stream.pull()
         self._pump()
         self._collect()
-        self._schedule()
+        self._timer.moveTo(self.session.nextTimeout())
 
     def _pump(self) -> None:
         account, session = self.account, self.session
@@ -220,29 +214,9 @@ class StreamConnection:
             self.session.receiveNoReply(sequence, now=now)
         self.account.wake(self)
 
-    def _schedule(self) -> None:
-        """Keep one timer, and move it only to an earlier moment."""
-        moment = self.session.nextTimeout()
-        timer = self._timer
-        if moment is None:
-            if timer is not None:
-                self._timer = None
-                timer.cancel()
-            return
-        if timer is not None:
-            if self._timerAt <= moment:
-                return
-            timer.cancel()
-        delay = max(SHORTEST_WAIT, moment - self.account.now())
-        self._timerAt = moment
-        self._timer = self.account.reactor.callLater(delay, self._timeout)
-
     def _timeout(self) -> None:
-        self._timer = None
         self.session.receiveTimeout(now=self.account.now())
         self.turn()
-
-    # --- Receiving ----------------------------------------------------------------------------
 
     def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
         """Answer a Prepare of the peer's."""
@@ -252,45 +226,16 @@ class StreamConnection:
         self._collect()
         mustAsk = self._policy is not None and prepare.amount > 0
         if mustAsk and session.wouldAccept(incoming, now=now):
-            return self._ask(incoming)
+            return ask(self, self._policy, incoming)
         reply = session.answer(incoming, True, now=now)
         self.account.wake(self)
         return reply
 
-    def _ask(self, incoming: Incoming) -> bytes | Deferred[bytes]:
-        """Let the policy judge a packet of money."""
-        prepare = incoming.prepare
-        request = PaymentRequest(
-            prepare.executionCondition,
-            self.connectionTag,
-            prepare.amount,
-            self.session.streamAmounts(incoming),
-            prepare.expiresAt,
-            self.session.peerAddress,
-        )
-        try:
-            verdict = self._policy.judgePayment(request)
-        except Exception:
-            _log.failure("a payment policy raised; its packet is refused")
-            verdict = False
-        if not isinstance(verdict, Deferred):
-            return self._answer(verdict is True, incoming)
-        asked: Deferred[bool] = verdict
-        return asked.addCallbacks(
-            lambda accept: self._answer(accept is True, incoming),
-            lambda failure: self._ebJudged(failure, incoming),
-        )
-
-    def _ebJudged(self, failure: Failure, incoming: Incoming) -> bytes:
-        _log.failure("a payment policy failed; its packet is refused", failure)
-        return self._answer(False, incoming)
-
-    def _answer(self, accept: bool, incoming: Incoming) -> bytes:
+    def answer(self, incoming: Incoming, accept: bool) -> bytes:
+        """Give the reply to a packet that the policy has judged."""
         reply = self.session.answer(incoming, accept, now=self.account.now())
         self.account.wake(self)
         return reply
-
-    # --- Events -------------------------------------------------------------------------------
 
     def _collect(self) -> None:
         """Tell everybody what happened, until nothing more happens."""
@@ -300,11 +245,11 @@ class StreamConnection:
         try:
             while happened := self.session.nextEvents():
                 for event in happened:
-                    _TOLD[type(event)](self, event)
+                    TOLD[type(event)](self, event)
         finally:
             self._isCollecting = False
 
-    def _start(self, stream: Stream, factory: IProtocolFactory) -> Any:
+    def startStream(self, stream: Stream, factory: IProtocolFactory) -> Any:
         address = StreamAddress(self.session.peerAddress, stream.streamID, self.connectionTag)
         protocol = factory.buildProtocol(address)
         if protocol is None:
@@ -317,69 +262,13 @@ class StreamConnection:
             stream.abortConnection()
         return protocol
 
-    def _toldAnswered(self, event: events.PeerAnswered) -> None:
-        if self.session.isClosed:
-            return  # the first answer was that it is over: L{_toldClosed} tells why
-        waiting, self._opened = self._opened, []
-        for deferred in waiting:
-            if not deferred.called:
-                deferred.callback(self)
-
-    def _toldNothing(self, event: events.Event) -> None:
-        """What can be read from the session at any time."""
-
-    def _toldOpened(self, event: events.StreamOpened) -> None:
-        stream = self.streams[event.streamID] = Stream(self, event.streamID)
-        if self.factory is None:
-            stream.abortConnection()
-        else:
-            self._start(stream, self.factory)
-
-    def _toldData(self, event: events.DataArrived) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.read()
-
-    def _toldDrained(self, event: events.DataDrained) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.drained()
-
-    def _toldReceived(self, event: events.MoneyReceived) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.credited(event.amount)
-
-    def _toldSettled(self, event: events.MoneySettled) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.settled(event)
-
-    def _toldFailed(self, event: events.MoneyFailed) -> None:
-        rate = self._rates and self._rates.get(event.streamID)
-        if rate and event.smallestAmount is not None:
-            rate.giveBack(event.sourceAmount, event.smallestAmount)
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.moneyFailed(event)
-
-    def _toldEnded(self, event: events.StreamEnded) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.ended()
-
-    def _toldStreamClosed(self, event: events.StreamClosed) -> None:
-        stream = self.streams.get(event.streamID)
-        if stream is not None:
-            stream.closed(event.error)
-
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
         self.streams.pop(stream.streamID, None)
         self.pulling.pop(stream.streamID, None)
         self.reading.pop(stream.streamID, None)
-        if self._rates is not None:
-            rate = self._rates.pop(stream.streamID, None)
+        if self.rates is not None:
+            rate = self.rates.pop(stream.streamID, None)
             if rate is not None:
                 rate.stop()
         if self.closesWithLastStream and not self.streams:
@@ -396,38 +285,4 @@ class StreamConnection:
 
     def letGo(self) -> None:
         """Forget the connection; its next packet makes it anew."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _toldClosed(self, event: events.ConnectionClosed) -> None:
-        for stream in list(self.streams.values()):
-            stream.closed(event.error)
-        waiting, self._opened = self._opened, []
-        reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
-        for opened in waiting:
-            if not opened.called:
-                opened.errback(reason)
-        closing, self._closed = self._closed, []
-        for closed in closing:
-            if not closed.called:
-                closed.callback(None)
-        if self.onEnd is not None:
-            self.onEnd(self)
-
-
-_TOLD: Final[Mapping[type, Callable[..., None]]] = {
-    events.PeerAnswered: StreamConnection._toldAnswered,
-    events.PeerAddressChanged: StreamConnection._toldNothing,
-    events.AssetDetailsLearned: StreamConnection._toldNothing,
-    events.ReceiptArrived: StreamConnection._toldNothing,
-    events.StreamOpened: StreamConnection._toldOpened,
-    events.DataArrived: StreamConnection._toldData,
-    events.DataDrained: StreamConnection._toldDrained,
-    events.MoneyReceived: StreamConnection._toldReceived,
-    events.MoneySettled: StreamConnection._toldSettled,
-    events.MoneyFailed: StreamConnection._toldFailed,
-    events.StreamEnded: StreamConnection._toldEnded,
-    events.StreamClosed: StreamConnection._toldStreamClosed,
-    events.ConnectionClosed: StreamConnection._toldClosed,
-}
+        self._timer.stop()

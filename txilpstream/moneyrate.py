@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from txilpstream.errors import StreamError
 
 if TYPE_CHECKING:
-    from txilpstream.stream import Stream
+    from txilpstream.moneyside import MoneySide
 
 __all__ = ["MoneyRate"]
 
@@ -30,7 +30,7 @@ class MoneyRate:
     """Offers money on one stream at a steady rate."""
 
     def __init__(
-        self, reactor: IReactorTime, stream: Stream, sourceAmount: int, perSeconds: int
+        self, reactor: IReactorTime, stream: MoneySide, sourceAmount: int, perSeconds: int
     ) -> None:
         self._reactor = reactor
         self._stream = stream

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 from zope.interface import implementer
 
 from txilpstream.account import Account
@@ -81,6 +81,7 @@ class StreamServer:
             raise LocalError(f"an option is not known: {error}") from None
         self._factory: IProtocolFactory | None = None
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
+        self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
     def generateCredentials(
         self, *, connectionTag: str = "", receiptNonce: bytes = b"", receiptSecret: bytes = b""
@@ -124,8 +125,11 @@ class StreamServer:
         factory, self._factory = self._factory, None
         if factory is not None:
             factory.doStop()
+        for connection, call in list(self._lingering.items()):
+            call.cancel()
+            del self._lingering[connection]
         closing = [connection.close() for connection in self.connections.values()]
-        return gatherResults(closing).addCallback(lambda _: None)
+        return gatherResults(closing).addCallback(lambda _: self.connections.clear())
 
     def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
         """Answer a Prepare for one of the addresses that were given out."""
@@ -181,10 +185,14 @@ class StreamServer:
         return False
 
     def _linger(self, segment: str, connection: StreamConnection) -> None:
-        """Answer late packets of a closed connection for a while."""
-        self.account.reactor.callLater(LINGER, self._forget, segment, connection)
+        """Answer late packets of a closed connection for a while; no server, no packets."""
+        if self._factory is not None:
+            reactor = self.account.reactor
+            call = reactor.callLater(LINGER, self._forget, segment, connection)
+            self._lingering[connection] = call
 
     def _forget(self, segment: str, connection: StreamConnection) -> None:
+        del self._lingering[connection]
         if self.connections.get(segment) is connection:
             del self.connections[segment]
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet import error
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
@@ -20,16 +19,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.amounts import U64_MAX, checkAmount
-from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, PaymentResult, StreamError
+from txilpstream.amounts import U64_MAX
+from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.interfaces import IMoneyReceiver, IMoneyTransport
-from txilpstream.offers import Offer, Offers, fire
+from txilpstream.moneyside import MoneySide
 from txilpstream.protocol import StreamAddress
 from txilpstream.session.sender import LOW_WATER
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
-    from txilpstream.session.events import MoneyFailed, MoneySettled
 
 __all__ = ["Stream"]
 
@@ -43,7 +41,7 @@ PULLS: Final = 8
 
 
 @implementer(IMoneyTransport)
-class Stream:
+class Stream(MoneySide):
     """
     One stream as its protocol sees it.
 
@@ -55,35 +53,24 @@ class Stream:
 
     __slots__ = (
         "__weakref__",
-        "_hasLimit",
         "_isEnded",
-        "_isOver",
         "_isPaused",
         "_isPulling",
-        "_offers",
         "_producer",
         "_producerIsPaused",
-        "_totals",
-        "connection",
         "disconnecting",
         "protocol",
-        "streamID",
     )
 
     def __init__(self, connection: StreamConnection, streamID: int) -> None:
-        self.connection = connection
-        self.streamID = streamID
+        super().__init__(connection, streamID)
         self.protocol: Any = None
         self.disconnecting = False
         self._isPaused = False
         self._isEnded = False
-        self._isOver = False
-        self._hasLimit = False
         self._producer: Any = None
         self._isPulling = False
         self._producerIsPaused = False
-        self._offers: Offers | None = None
-        self._totals = connection.session.stream(streamID)
 
     def start(self, protocol: IProtocol) -> None:
         """Give the stream to a protocol and tell the peer what it takes."""
@@ -94,33 +81,6 @@ class Stream:
             self.connection.session.startStream(self.streamID, unlimited)
         else:
             self.connection.session.startStream(self.streamID, None)
-
-    # --- Totals ---------------------------------------------------------------------------
-
-    @property
-    def totalSent(self) -> int:
-        """What left for good, in source units."""
-        return self._totals.moneyOut.sent
-
-    @property
-    def totalDelivered(self) -> int:
-        """What arrived at the peer at least, in its units."""
-        return self._totals.moneyOut.deliveredMinimum
-
-    @property
-    def totalDeliveredClaimed(self) -> int:
-        """What arrived as the peer says, in its units."""
-        return self._totals.moneyOut.deliveredClaimed
-
-    @property
-    def totalReceived(self) -> int:
-        """What was credited, in this side's units."""
-        return self._totals.moneyIn.totalReceived
-
-    @property
-    def totalInDoubt(self) -> int:
-        """What left and has no answer, in source units; it may have been taken."""
-        return self._totals.moneyOut.held + self._totals.moneyOut.unanswered
 
     # --- ITransport -----------------------------------------------------------------------
 
@@ -239,109 +199,7 @@ class Stream:
         self.connection.reading[self.streamID] = self
         self.connection.wake()
 
-    # --- IMoneyTransport ------------------------------------------------------------------
-
-    def _offer(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
-        if self._offers is None:
-            self._offers = Offers()
-        return self._offers.add(sourceAmount, deferred)
-
-    def sendMoney(self, sourceAmount: int) -> Deferred[PaymentResult]:
-        """
-        Offer money to the peer, beyond what was offered before.
-
-        @return: fires when its fate is known; fails with PaymentError.
-        @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
-        """
-        if self._isOver:
-            raise LocalError(f"stream {self.streamID} is closed: open another one")
-        self.connection.session.sendMoney(self.streamID, sourceAmount)
-        deferred: Deferred[PaymentResult] = Deferred(lambda _: self._cancel(offer))
-        offer = self._offer(sourceAmount, deferred)
-        self.connection.wake()
-        return deferred
-
-    def _cancel(self, offer: Offer) -> None:
-        """Take back what has not left of an offer."""
-        taken = self.connection.session.withdrawMoney(self.streamID, offer.remaining)
-        if self._offers is not None and taken:
-            offer.remaining -= taken
-            if not offer.remaining and offer in self._offers.waiting:
-                self._offers.waiting.remove(offer)
-
-    @property
-    def unsentMoney(self) -> int:
-        """What was offered and has not left, in source units."""
-        return self._totals.moneyOut.unsent
-
-    def offerMoney(self, sourceAmount: int) -> None:
-        """
-        Offer more money without asking what becomes of it.
-
-        @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
-        """
-        self.connection.session.sendMoney(self.streamID, sourceAmount)
-        self._offer(sourceAmount, None)
-        self.connection.wake()
-
-    def setSendMax(self, sourceAmount: int) -> None:
-        """
-        Say how much is offered in all.
-
-        @raise LocalError: if it is less than has left, or the stream is closed.
-        """
-        before = self._totals.moneyOut.sendMax
-        self.connection.session.setSendMax(self.streamID, sourceAmount)
-        if sourceAmount > before:
-            self._offer(sourceAmount - before, None)
-        elif self._offers is not None:
-            self._fire(self._offers.takeBack(before - sourceAmount, "setSendMax took it back"))
-        self.connection.wake()
-
-    def setReceiveMax(self, amount: int) -> None:
-        """
-        Say how much this side accepts in all, in its own units.
-
-        @raise LocalError: if it is less than was said before.
-        """
-        self.connection.session.setReceiveMax(self.streamID, amount)
-        self._hasLimit = True
-        self.connection.wake()
-
-    def setSendRate(self, sourceAmount: int, perSeconds: int = 1) -> None:
-        """
-        Offer so much money every so many seconds; 0 stops it.
-
-        @raise LocalError: if one is not a whole number within its limits.
-        """
-        checkAmount("the amount per time", sourceAmount)
-        checkAmount("the time in seconds", perSeconds, minimum=1, maximum=10**9)
-        self.connection.setSendRate(self, sourceAmount, perSeconds)
-
     # --- What the connection tells ----------------------------------------------------------
-
-    def settled(self, event: MoneySettled) -> None:
-        """A packet's money was settled."""
-        if self._offers is not None:
-            self._fire(
-                self._offers.settle(
-                    event.sourceAmount,
-                    event.deliveredMinimum,
-                    event.deliveredClaimed,
-                    event.isInDoubt,
-                )
-            )
-
-    def moneyFailed(self, event: MoneyFailed) -> None:
-        """Money that was offered was taken back by the session."""
-        if self._offers is not None:
-            self._fire(
-                self._offers.takeBack(event.sourceAmount, event.reason, event.smallestAmount)
-            )
-
-    def _fire(self, offers: list[Offer]) -> None:
-        for offer in offers:
-            fire(offer, self.connection.session.rejects)
 
     def credited(self, amount: int) -> None:
         """Money arrived and the peer has been told."""

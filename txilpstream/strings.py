@@ -56,11 +56,13 @@ def readSecret(text: str) -> bytes:
 
 
 def _makePlugin(reactor: Any, description: str) -> Any:
+    import os
+
     from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
 
     if description:
         return pluginFromString(reactor, description)
-    return pluginFromEnvironment(reactor)
+    return pluginFromEnvironment(reactor, os.environ)
 
 
 @implementer(IStreamServerEndpoint)
@@ -125,12 +127,19 @@ class ServerParser:
 
     prefix = "ilpstream"
 
-    def parseStreamServer(
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
+        """
+        Make the endpoint from PLUGIN, C{secret} and C{secretFile}, each of which may be missing.
+
+        @raise LocalError: if there are other parts, or the plugin or the secret is not valid.
+        """
+        from txilpstream.plugins.registry import callWithParts
+
+        return callWithParts(self._make, self.prefix, reactor, args, kwargs)
+
+    def _make(
         self, reactor: Any, plugin: str = "", secret: str = "", secretFile: str = ""
     ) -> IStreamServerEndpoint:
-        """
-        @raise LocalError: if the plugin or the secret is not valid.
-        """
         if secretFile:
             with open(secretFile, encoding="ascii") as file:
                 secret = file.read().strip()
@@ -144,12 +153,19 @@ class ClientParser:
 
     prefix = "ilpstream"
 
-    def parseStreamClient(
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
+        """
+        Make the endpoint from PLUGIN, which may be missing, C{address} and C{secret}.
+
+        @raise LocalError: if there are other parts, or one is not valid.
+        """
+        from txilpstream.plugins.registry import callWithParts
+
+        return callWithParts(self._make, self.prefix, reactor, args, kwargs)
+
+    def _make(
         self, reactor: Any, plugin: str = "", address: str = "", secret: str = ""
     ) -> IStreamClientEndpoint:
-        """
-        @raise LocalError: if the plugin, the address or the secret is not valid.
-        """
         from txilpstream.credentials import Credentials
 
         credentials = Credentials(address, readSecret(secret))

@@ -230,12 +230,12 @@ class Sender:
         state = self._state
         self._offers.stalled.clear()
         for stream in state.streams.open.values():
-            if stream.queue.unsent:
+            if not stream.hasOpened and stream.streamID > state.streams.peerMaxStreamID:
+                state.controls.add(ConnectionStreamIDBlocked.type)
+            elif stream.queue.unsent:
                 state.controls.add(StreamDataBlocked.type, stream.streamID)
             elif stream.moneyOut.unsent:
                 state.controls.add(StreamMoneyBlocked.type, stream.streamID)
-        if not state.controls.pending:
-            state.controls.add(ConnectionStreamIDBlocked.type)
 
     def _close(self, now: float) -> Outgoing:
         """The last packet of a connection; it is not repeated."""

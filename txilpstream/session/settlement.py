@@ -138,9 +138,7 @@ class Settlement:
         if sent.controls:
             for kind, streamID in state.controls.heard(sent.controls):
                 if kind == StreamClose.type:
-                    stream = state.streams.open.get(streamID)
-                    if stream is not None:
-                        state.acknowledgeClose(stream)
+                    state.acknowledgeClose(state.streams.open[streamID])
         try:
             for frame in packet.frames:
                 if state.isClosed:
@@ -193,13 +191,11 @@ class Settlement:
         if sent.isProbe:
             self._offers.probeEnded()
         elif sent.amount:
-            stream = state.streams.open.get(sent.streamID)
-            if stream is not None:
-                stream.moneyOut.doubt(sent.amount, sent.expected)
-                state.streams.refresh(stream)
+            stream = state.streams.open[sent.streamID]  # it is not over while it holds money
+            stream.moneyOut.doubt(sent.amount, sent.expected)
+            state.streams.refresh(stream)
             state.events.append(MoneySettled(sent.streamID, sent.amount, 0, 0, True))
-            if stream is not None:
-                state.settleStream(stream)
+            state.settleStream(stream)
         self._resend(sent, isUnheard=True)
 
     def notSent(self, sequence: int, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -271,3 +271,46 @@ class PolicyTests(ConnectedTestCase):
         near.transport.sendMoney(100).addErrback(lambda failure: failure.trap(PaymentError))
         self.run_(5)
         self.assertEqual(policy.requests, [])
+
+
+class BurstTests(ConnectedTestCase):
+    """Much at once."""
+
+    def test_turns(self) -> None:
+        """More packets than leave in one turn leave in several."""
+        self.listen()
+        near = self.open(fragmentSize=50)
+        near.transport.write(b"x" * 50_000)
+        self.run_(30)
+        self.assertEqual(len(self.served.made[0].data), 50_000)
+
+    def test_lateOpening(self) -> None:
+        """Whoever waits for an open connection that is aborted hears why; who gave up does not."""
+        self.listen()
+        connection = self.client.start(self.server.generateCredentials())
+        first, second = connection.whenOpen(), connection.whenOpen()
+        first.cancel()
+        closed = connection.whenClosed()
+        closed.cancel()
+        connection.abort("changed my mind")
+        self.run_()
+        for deferred in (first, closed):
+            self.failureResultOf(deferred, CancelledError)
+        error = self.failureResultOf(second, ConnectionEnded).value
+        self.assertIn("changed my mind", str(error))
+
+    def test_cancelledOpening(self) -> None:
+        """Giving up waiting does not give up the connection."""
+        self.listen()
+        connection = self.client.start(self.server.generateCredentials())
+        first, second = connection.whenOpen(), connection.whenOpen()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertIs(self.after(second), connection)
+
+    def test_emptyConnectionEnds(self) -> None:
+        """A close without any stream tells whoever waits."""
+        self.listen()
+        connection = self.connect()
+        connection.close().addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        self.after(connection.whenClosed(), 5)

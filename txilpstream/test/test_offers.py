@@ -1,119 +1,257 @@
-"""Tests for C{txilpstream.offers}."""
+"""Tests of C{txilpstream.session.offers}: the rate, the floor, and what fits a packet."""
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.errors import PaymentError, PaymentResult, RejectSeen
-from txilpstream.offers import Offers, fire
-from txilpstream.test.support import forAll
-
-REJECT = RejectSeen("T00", "Internal Error", "test.hop", "on purpose", 5, 2)
-
-
-class OffersTests(SynchronousTestCase):
-    """Which offer settled money belongs to."""
-
-    def test_oldestFirst(self) -> None:
-        """Settled money fills the oldest offers, and splits what was delivered in proportion."""
-        offers = Offers()
-        first, second = offers.add(30, None), offers.add(70, None)
-        self.assertEqual(offers.settle(20, 10, 12, False), [])
-        self.assertEqual(offers.settle(40, 20, 24, False), [first])
-        self.assertEqual((first.sent, first.deliveredMinimum, first.deliveredClaimed), (30, 15, 18))
-        self.assertEqual((second.sent, second.remaining), (30, 40))
-        self.assertEqual(offers.settle(40, 20, 24, False), [second])
-        self.assertEqual(offers.waiting, [])
-
-    def test_doubt(self) -> None:
-        """Money without an answer is in doubt, not sent."""
-        offers = Offers()
-        offer = offers.add(30, None)
-        self.assertEqual(offers.settle(30, 0, 0, True), [offer])
-        self.assertEqual((offer.sent, offer.inDoubt), (0, 30))
-
-    def test_nobodys(self) -> None:
-        """Money that nobody offered here belongs to nobody."""
-        self.assertEqual(Offers().settle(10, 10, 10, False), [])
-        self.assertEqual(Offers().takeBack(10, "gone"), [])
-
-    def test_takeBack(self) -> None:
-        """The youngest lose first."""
-        offers = Offers()
-        first, second, third = (offers.add(10, None) for _ in range(3))
-        self.assertEqual(offers.takeBack(25, "too little", 7), [second, third])
-        self.assertEqual((first.remaining, first.failure, first.smallestAmount), (5, "too little", 7))
-        self.assertEqual(offers.takeBack(5, None), [first])
-        self.assertEqual(first.failure, "withdrawn")
-
-    def test_abandon(self) -> None:
-        """At the end, what is on its way is in doubt and the rest is not sent."""
-        offers = Offers()
-        first, second = offers.add(10, None), offers.add(10, None)
-        self.assertEqual(offers.abandon(15, "over"), [first, second])
-        self.assertEqual((first.inDoubt, second.inDoubt), (10, 5))
-        self.assertEqual(offers.waiting, [])
-
-    @forAll(
-        st.lists(st.integers(1, 100), min_size=1, max_size=6),
-        st.lists(st.tuples(st.integers(1, 100), st.integers(0, 200), st.booleans()), max_size=12),
-    )
-    def test_sums(self, amounts: list[int], packets: list[tuple[int, int, bool]]) -> None:
-        """The sum over all offers is what was settled."""
-        offers = Offers()
-        every = [offers.add(amount, None) for amount in amounts]
-        left, sent, doubt, claimed = sum(amounts), 0, 0, 0
-        for size, delivered, isInDoubt in packets:
-            size = min(size, left)
-            if not size:
-                break
-            left -= size
-            delivered = 0 if isInDoubt else delivered
-            offers.settle(size, delivered // 2, delivered, isInDoubt)
-            sent += 0 if isInDoubt else size
-            doubt += size if isInDoubt else 0
-            claimed += delivered
-        self.assertEqual(sum(offer.sent for offer in every), sent)
-        self.assertEqual(sum(offer.inDoubt for offer in every), doubt)
-        self.assertEqual(sum(offer.remaining for offer in every), left)
-        self.assertEqual(sum(offer.deliveredClaimed for offer in every), claimed)
+from txilpstream.amounts import Ratio
+from txilpstream.session.events import MoneyFailed
+from txilpstream.session.offers import MOST_PROBES
+from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
+from txilpstream.wire.ilp import Prepare
 
 
-class FireTests(SynchronousTestCase):
-    """What the application is told."""
+class ProbeTests(SynchronousTestCase):
+    """Money leaves when the rate is known."""
 
-    def test_complete(self) -> None:
-        """The whole offer was sent."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
-        offers.add(10, deferred)
-        for offer in offers.settle(10, 9, 10, False):
-            fire(offer, (REJECT,))
-            fire(offer, (REJECT,))
-        result = self.successResultOf(deferred)
-        self.assertEqual(result, PaymentResult(10, 10, 9, 10, 0, (REJECT,)))
+    def test_probe(self) -> None:
+        """A packet that nobody can fulfill measures the rate; the floor is 1 % below."""
+        pair = Pair()
+        pair.client.out = converting(Ratio(1, 2))
+        pair.pay(1_000_000)
+        self.assertEqual(settled(pair.client), 1_000_000)
+        self.assertEqual(pair.server.credited, 500_000)
+        (settlement,) = (e for e in pair.client.events if hasattr(e, "deliveredMinimum"))
+        self.assertTrue(495_000 <= settlement.deliveredMinimum < 500_000)
 
-    def test_nobodyAsked(self) -> None:
-        """An offer without a Deferred tells nobody."""
-        fire(Offers().add(10, None), ())
+    def test_moreProbes(self) -> None:
+        """A probe that delivers too little to be precise is followed by a larger one."""
+        pair = Pair()
+        pair.client.out = converting(Ratio(123, 1000))
+        pair.pay(100)
+        amounts = [prepare.amount for prepare in pair.client.prepares if prepare.amount]
+        self.assertEqual(amounts[-1], 100)
+        self.assertGreater(max(amounts), 8000)
+        self.assertEqual((settled(pair.client), pair.server.credited), (100, 12))
 
-    def test_failed(self) -> None:
-        """Part of it was taken back."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
-        offers.add(10, deferred)
-        offers.settle(4, 4, 4, False)
-        for offer in offers.takeBack(6, "the rate is too low", 8):
-            fire(offer, ())
-        error = self.failureResultOf(deferred, PaymentError).value
-        self.assertEqual((error.message, error.smallestAmount), ("the rate is too low", 8))
-        self.assertEqual(error.result.sent, 4)
+    def test_mostProbes(self) -> None:
+        """If no probe can be precise, what is known has to do."""
+        pair = Pair({"maximumPacketAmount": 10})
+        pair.pay(40)
+        self.assertEqual(settled(pair.client), 40)
+        pair = Pair()
+        refused = 0
 
-    def test_inDoubt(self) -> None:
-        """Some of it may be gone."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
-        offers.add(10, deferred)
-        for offer in offers.settle(10, 0, 0, True):
-            fire(offer, ())
-        error = self.failureResultOf(deferred, PaymentError).value
-        self.assertIn("10 units were not answered", error.message)
+        def way(prepare: Prepare) -> bytes | None:
+            nonlocal refused
+            refused += bool(prepare.amount)
+            return rejecting("T00") if prepare.amount and refused < MOST_PROBES else None
+
+        pair.client.out = way
+        pair.pay(40, 30)
+        self.assertEqual(settled(pair.client), 40)
+
+    def test_nothingDelivered(self) -> None:
+        """A path that delivers nothing gets nothing, and the money goes back."""
+        pair = Pair({"maximumPacketAmount": 10})
+        pair.client.out = converting(Ratio(0))
+        streamID = pair.pay(1000)
+        (failed,) = pair.client.seen(MoneyFailed)
+        self.assertEqual((failed.streamID, failed.sourceAmount), (streamID, 1000))
+        self.assertIn("delivers nothing", failed.reason)
+        self.assertIs(failed.smallestAmount, None)
+        pair.client.out = lambda prepare: None
+        pair.client.session.sendMoney(streamID, 500)
+        pair.run(5)
+        self.assertEqual(settled(pair.client), 500)
+
+    def test_lostProbe(self) -> None:
+        """A probe that is lost holds nothing up for long."""
+        pair = Pair()
+        isLosing = True
+
+        def way(prepare: Prepare) -> bytes | None:
+            nonlocal isLosing
+            wasLosing = isLosing and prepare.amount > 0
+            isLosing = isLosing and not wasLosing
+            return LOST if wasLosing else None
+
+        pair.client.out = way
+        pair.pay(1000, 2)
+        self.assertEqual(settled(pair.client), 1000)
+        pair.run(40)
+        self.assertEqual(pair.client.seen(MoneyFailed), [])
+        # Its answer comes after all, and changes nothing.
+        for sequence in range(1, 4):
+            pair.reply(pair.client, sequence, rejecting("F99"))
+        streamID = pair.pay(1000, 2)
+        self.assertEqual(pair.client.streams[streamID].moneyOut.sent, 1000)
+
+    def test_lateProbe(self) -> None:
+        """A probe that is answered late by the peer changes no floor that is fixed."""
+        pair = Pair()
+        kept: list[bytes] = []
+
+        def back(answer: bytes) -> bytes | None:
+            if len(kept) > 1:
+                return None
+            kept.append(answer)
+            return LOST
+
+        pair.client.back = back
+        pair.pay(1000, 60)
+        self.assertEqual(settled(pair.client), 1000)
+        before = len(pair.client.events)
+        for sequence, answer in enumerate(kept, 1):
+            pair.reply(pair.client, sequence, answer)
+        self.assertEqual(len(pair.client.seen(MoneyFailed)), 0)
+        self.assertGreaterEqual(len(pair.client.events), before)
+
+    def test_unsentProbe(self) -> None:
+        """A probe that never left is made again."""
+        pair = Pair()
+        session = pair.client.session
+        session.sendMoney(pair.client.open(), 1000)
+        while packet := session.nextPacket(now=pair.now):
+            session.receiveNotSent(packet.sequence, now=pair.now)
+        pair.run(5)
+        self.assertEqual(settled(pair.client), 1000)
+
+    def test_illiquidProbe(self) -> None:
+        """A probe may be too much for the path at the moment."""
+        pair = Pair()
+        pair.client.out = lambda prepare: rejecting("T04") if prepare.amount > 100 else None
+        pair.pay(1000, 60)
+        self.assertEqual(settled(pair.client), 1000)
+
+    def test_limitedProbe(self) -> None:
+        """A probe is no larger than the path's largest packet."""
+        pair = Pair()
+        pair.client.out = limiting(300)
+        pair.pay(1000)
+        self.assertEqual(settled(pair.client), 1000)
+
+
+class FloorTests(SynchronousTestCase):
+    """No money leaves below the floor."""
+
+    def test_worse(self) -> None:
+        """When the rate falls below the floor, money stays, and is given up after a while."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        pair.client.out = converting(Ratio(98, 100))
+        streamID = pair.pay(1000, 44)
+        self.assertEqual((settled(pair.client), pair.server.credited), (0, 0))
+        self.assertEqual(pair.client.seen(MoneyFailed), [])
+        pair.run(5)
+        (failed,) = pair.client.seen(MoneyFailed)
+        self.assertEqual((failed.streamID, failed.sourceAmount), (streamID, 1000))
+        self.assertFalse(pair.client.session.isClosed)
+
+    def test_better(self) -> None:
+        """When it rises again, money leaves."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        pair.client.out = converting(Ratio(98, 100))
+        pair.pay(1000, 10)
+        pair.client.out = converting(Ratio(102, 100))
+        pair.run(15)
+        self.assertEqual(pair.server.credited, 1020)
+
+    def test_tooFew(self) -> None:
+        """An amount that can deliver nothing at the floor goes back, with the smallest."""
+        pair = Pair({"minimumRate": Ratio(1, 100)})
+        pair.client.out = converting(Ratio(1, 100))
+        pair.pay(1000)
+        streamID = pair.pay(99)
+        (failed,) = pair.client.seen(MoneyFailed)
+        self.assertEqual((failed.streamID, failed.sourceAmount), (streamID, 99))
+        self.assertEqual(failed.smallestAmount, 100)
+        self.assertIn("99 of 99 units", failed.reason)
+
+    def test_rest(self) -> None:
+        """What is too little while the rest is under way is judged when that has arrived."""
+        pair = Pair({"minimumRate": Ratio(1, 100)})
+        pair.client.out = converting(Ratio(1, 100))
+        pair.pay(1000)
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 300)
+        pair.run(0.01)
+        pair.client.session.sendMoney(streamID, 50)
+        pair.run(0.01)
+        self.assertEqual(pair.client.seen(MoneyFailed), [])
+        pair.run(1)
+        self.assertEqual([e.sourceAmount for e in pair.client.seen(MoneyFailed)], [50])
+        self.assertEqual(settled(pair.client), 1300)
+
+    def test_restInDoubt(self) -> None:
+        """The same if what is under way is never answered."""
+        pair = Pair({"minimumRate": Ratio(1, 100)})
+        pair.client.out = converting(Ratio(1, 100))
+        pair.pay(1000)
+        pair.client.out = lambda prepare: LOST if prepare.amount else None
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 300)
+        pair.run(0.01)
+        pair.client.session.sendMoney(streamID, 50)
+        pair.run(40)
+        self.assertEqual([e.sourceAmount for e in pair.client.seen(MoneyFailed)], [50])
+        self.assertEqual(pair.client.streams[streamID].moneyOut.unanswered, 300)
+
+    def test_anyRate(self) -> None:
+        """Whoever takes any rate sends at once, and at any."""
+        pair = Pair({"acceptAnyRate": True})
+        pair.client.out = converting(Ratio(1, 1000))
+        pair.server.receiveMax = 50
+        streamID = pair.client.open()
+        pair.run(1)
+        pair.client.session.sendData(streamID, b"x")
+        pair.run(1)
+        pair.client.session.sendMoney(streamID, 10_000)
+        pair.run(1)
+        self.assertEqual((settled(pair.client), pair.server.credited), (10_000, 10))
+
+
+class SizeTests(SynchronousTestCase):
+    """How much one packet carries."""
+
+    def test_larger(self) -> None:
+        """After a while a larger packet is tried, but never with the last money."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        pair.client.out = limiting(1000)
+        streamID = pair.pay(3000, 31)
+        pair.client.out = lambda prepare: None
+        pair.client.prepares.clear()
+        pair.client.session.sendMoney(streamID, 10_000)
+        pair.run(1)
+        amounts = [prepare.amount for prepare in pair.client.prepares if prepare.amount]
+        self.assertIn(1250, amounts)
+        self.assertEqual(sum(amounts), 10_000)
+        pair.run(31)
+        pair.client.session.sendMoney(streamID, 900)
+        pair.run(1)
+        self.assertEqual(settled(pair.client), 13_900)
+
+    def test_room(self) -> None:
+        """No more leaves than the peer takes, in its units."""
+        pair = Pair()
+        pair.client.out = converting(Ratio(1, 3))
+        pair.server.receiveMax = 100
+        pair.pay(3000, 3)
+        self.assertTrue(99 <= pair.server.credited <= 101)
+        self.assertTrue(297 <= settled(pair.client) <= 303)
+
+    def test_liquidity(self) -> None:
+        """Money that the path does not take now waits for its time."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        bucket = [5000.0, pair.now]
+
+        def way(prepare: Prepare) -> bytes | None:
+            bucket[0] = min(5000.0, bucket[0] + 2000 * (pair.now - bucket[1]))
+            bucket[1] = pair.now
+            if prepare.amount > bucket[0]:
+                return rejecting("T04")
+            bucket[0] -= prepare.amount
+            return limiting(1000)(prepare)
+
+        pair.client.out = way
+        pair.pay(40_000, 60)
+        self.assertEqual(settled(pair.client), 40_000)

@@ -78,10 +78,10 @@ class TurnTests(SynchronousTestCase):
         pair = Pair()
         streamID = pair.client.open()
         pair.client.session.sendMoney(streamID, 1000)
-        pair.client.session.sendData(streamID, b"data")
+        pair.client.session.sendData(streamID, bytes(40_000))
         pair.client.out = lambda prepare: LOST if prepare.amount else None
         pair.run(1)
-        self.assertEqual(pair.server.data[streamID], b"data")
+        self.assertEqual(len(pair.server.data[streamID]), 40_000)
 
     def test_drained(self) -> None:
         """The application is asked for more when little is left to be sent."""
@@ -117,23 +117,24 @@ class TurnTests(SynchronousTestCase):
     def test_largeLostFragment(self) -> None:
         """A large fragment that was lost waits for a packet of its own."""
         pair = Pair({"fragmentSize": 100})
-        count = 0
-
-        def way(prepare: object) -> bytes | None:
-            nonlocal count
-            count += 1
-            return rejecting("T00") if 2 <= count <= 6 else None
-
-        streamIDs = [pair.client.open() for _ in range(4)]
+        streamIDs = [pair.client.open() for _ in range(3)]
         pair.run(1)
-        pair.client.out = way
+        pair.client.out = lambda prepare: rejecting("T00")
         for streamID in streamIDs:
             pair.client.session.sendData(streamID, bytes(60))
-            pair.client.session.sendData(streamIDs[0], bytes(90))
-        pair.run(10)
-        for streamID in streamIDs[1:]:
-            self.assertEqual(len(pair.server.data[streamID]), 60)
-        self.assertEqual(len(pair.server.data[streamIDs[0]]), 60 + 360)
+            while pair.client.session.nextPacket(now=pair.now):
+                pass
+        for sequence in range(4, 10):
+            pair.reply(pair.client, sequence, rejecting("T00"))
+        pair.client.out = lambda prepare: None
+        pair.client.prepares.clear()
+        pair.run(2)
+        self.assertEqual([len(pair.server.data[each]) for each in streamIDs], [60] * 3)
+        sizes = [
+            [len(frame.data) for frame in packet.frames if isinstance(frame, StreamData)]
+            for packet in packets(pair)
+        ]
+        self.assertEqual([each for each in sizes if each], [[60]] * 3)
 
     def test_lostBehindBlocked(self) -> None:
         """What was lost goes again even if the connection takes no new byte."""
@@ -272,10 +273,23 @@ class PollTests(SynchronousTestCase):
         pair = Pair({"sourceAddress": "", "minimumRate": Ratio(1)})
         pair.server.receiveMax = 500
         pair.pay(2000, 2)
-        pair.client.out = lambda prepare: rejecting("T00")
-        pair.run(20)
+        pair.client.out = lambda prepare: rejecting("F02")
+        pair.run(6)
         before = len(pair.client.prepares)
-        self.assertLess(before, 30)
         pair.client.out = lambda prepare: None
-        pair.run(20)
+        pair.run(0.5)
+        self.assertEqual(len(pair.client.prepares), before)
+        pair.run(10)
         self.assertGreater(len(pair.client.prepares), before)
+
+    def test_pollAfterRefusal(self) -> None:
+        """A peer that refuses money is left alone for a while, by a poll too."""
+        pair = Pair({"sourceAddress": "", "minimumRate": Ratio(1)})
+        pair.client.session.sendMoney(pair.client.open(), 100)
+        session = pair.client.session
+        packet = session.nextPacket(now=pair.now)
+        assert packet is not None
+        for number in range(30):
+            session.sendMoney(pair.client.open(), 100)
+        pair.run(2)
+        self.assertFalse(session.isClosed)

@@ -100,9 +100,21 @@ class ServerTests(ConnectedTestCase):
         self.after(self.port.stopListening(), 5)
         self.assertEqual(first.happened[-1], "lost")
         self.assertEqual(second.happened[-1], "lost")
-        self.run_(LINGER + 60)
+        self.assertEqual(self.server.connections, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.successResultOf(self.server.stop())
+
+    def test_stopLingering(self) -> None:
+        """A server that stops waits for no late packets, and may listen again."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        self.use(credentials)
+        self.after(self.connection.close(), 5)
+        self.after(self.server.stop())
+        self.assertEqual(self.server.connections, {})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.successResultOf(self.server.listen(self.served))
+        self.use(credentials)
 
     def test_lingers(self) -> None:
         """A closed connection answers late packets for a while, and is forgotten then."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.errors import ErrorCode, PeerError
+from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.events import (
     ConnectionClosed,
     MoneySettled,
@@ -18,6 +18,7 @@ from txilpstream.wire.frames import (
     ConnectionClose,
     ConnectionNewAddress,
     Frame,
+    StreamClose,
     StreamData,
     StreamMaxMoney,
     StreamMoney,
@@ -181,17 +182,14 @@ class FulfilledTests(SynchronousTestCase):
     def test_dataOfGoneStream(self) -> None:
         """An answer may come when the stream of its data is gone."""
         for kind in (FULFILL, REJECT):
-            pair = Pair()
-            client = pair.client
-            streamID = client.open()
-            client.session.sendData(streamID, b"x")
-            pair.run(0.03)
-            pair.server.session.abortStream(streamID, None, ErrorCode.APPLICATION_ERROR)
-            client.session.abortStream(streamID, None, ErrorCode.APPLICATION_ERROR)
-            if kind == REJECT:
-                client.back = lambda answer: rejecting("T00")
-            pair.run(2)
-            self.assertEqual(len(client.seen(StreamClosed)), 1)
+            test = Peerless(0, b"data")
+            test.session.abortStream(test.streamID, None, ErrorCode.APPLICATION_ERROR)
+            other, test.packet = test.packet, test.next()
+            test.answer(frames=(StreamClose(test.streamID, ErrorCode.NO_ERROR, ""),))
+            self.assertRaises(LocalError, test.session.stream, test.streamID)
+            test.packet = other
+            test.answer(kind=kind)
+            self.assertEqual(test.session.inFlight, 0)
 
     def test_closeIsHeard(self) -> None:
         """A stream is over when both ends have closed it and heard so."""

@@ -261,6 +261,26 @@ class ProducerTests(StreamTestCase):
         self.run_()
         self.assertEqual(self.far.data, b"!" + content)
 
+    def test_pullLittle(self) -> None:
+        """A pull producer with little to give at a time is asked again and again."""
+        self.both()
+        asked = []
+
+        class Drops:
+            def resumeProducing(self) -> None:
+                asked.append(1)
+                transport.write(b".")
+                if len(asked) == 100:
+                    transport.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                """It has nothing to stop."""
+
+        transport = self.transport
+        transport.registerProducer(Drops(), False)
+        self.run_(60)
+        self.assertEqual(self.far.data, b"!" + b"." * 100)
+
     def test_pullIsBounded(self) -> None:
         """A pull producer is not asked while the peer takes nothing."""
         self.both()
@@ -325,5 +345,3 @@ class RaisingTests(StreamTestCase):
         self.run_()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.near.happened[-1], "lost")
-
-

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.stream}: the money of a stream."""
+"""Tests for C{txilpstream.moneyside}: the money of a stream."""
 
 from __future__ import annotations
 

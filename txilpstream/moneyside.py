@@ -1,0 +1,170 @@
+"""
+The money of one stream as the application sees it: totals, offers and limits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from txilpstream.amounts import checkAmount
+from txilpstream.errors import LocalError, PaymentResult
+from txilpstream.offers import Offer, Offers, fire
+
+if TYPE_CHECKING:
+    from txilpstream.connection import StreamConnection
+    from txilpstream.session.events import MoneyFailed, MoneySettled
+    from txilpstream.session.stream import SessionStream
+
+__all__ = ["MoneySide"]
+
+
+class MoneySide:
+    """
+    The half of a stream's transport that moves money.
+
+    @ivar streamID: its number.
+    @ivar connection: the connection that it belongs to.
+    """
+
+    __slots__ = ("_hasLimit", "_isOver", "_offers", "_totals", "connection", "streamID")
+
+    def __init__(self, connection: StreamConnection, streamID: int) -> None:
+        self.connection = connection
+        self.streamID = streamID
+        self._hasLimit = False
+        self._isOver = False
+        self._offers: Offers | None = None
+        self._totals: SessionStream = connection.session.stream(streamID)
+
+    # --- Totals ---------------------------------------------------------------------------
+
+    @property
+    def totalSent(self) -> int:
+        """What left for good, in source units."""
+        return self._totals.moneyOut.sent
+
+    @property
+    def totalDelivered(self) -> int:
+        """What arrived at the peer at least, in its units."""
+        return self._totals.moneyOut.deliveredMinimum
+
+    @property
+    def totalDeliveredClaimed(self) -> int:
+        """What arrived as the peer says, in its units."""
+        return self._totals.moneyOut.deliveredClaimed
+
+    @property
+    def totalReceived(self) -> int:
+        """What was credited, in this side's units."""
+        return self._totals.moneyIn.totalReceived
+
+    @property
+    def totalInDoubt(self) -> int:
+        """What left and has no answer, in source units; it may have been taken."""
+        return self._totals.moneyOut.held + self._totals.moneyOut.unanswered
+
+    # --- IMoneyTransport ------------------------------------------------------------------
+
+    def _offer(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
+        if self._offers is None:
+            self._offers = Offers()
+        return self._offers.add(sourceAmount, deferred)
+
+    def sendMoney(self, sourceAmount: int) -> Deferred[PaymentResult]:
+        """
+        Offer money to the peer, beyond what was offered before.
+
+        @return: fires when its fate is known; fails with PaymentError.
+        @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
+        """
+        if self._isOver:
+            raise LocalError(f"stream {self.streamID} is closed: open another one")
+        self.connection.session.sendMoney(self.streamID, sourceAmount)
+        deferred: Deferred[PaymentResult] = Deferred(lambda _: self._cancel(offer))
+        offer = self._offer(sourceAmount, deferred)
+        self.connection.wake()
+        return deferred
+
+    def _cancel(self, offer: Offer) -> None:
+        """Take back what has not left of an offer."""
+        taken = self.connection.session.withdrawMoney(self.streamID, offer.remaining)
+        if self._offers is not None and taken:
+            offer.remaining -= taken
+            if not offer.remaining and offer in self._offers.waiting:
+                self._offers.waiting.remove(offer)
+
+    @property
+    def unsentMoney(self) -> int:
+        """What was offered and has not left, in source units."""
+        return self._totals.moneyOut.unsent
+
+    def offerMoney(self, sourceAmount: int) -> None:
+        """
+        Offer more money without asking what becomes of it.
+
+        @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
+        """
+        self.connection.session.sendMoney(self.streamID, sourceAmount)
+        self._offer(sourceAmount, None)
+        self.connection.wake()
+
+    def setSendMax(self, sourceAmount: int) -> None:
+        """
+        Say how much is offered in all.
+
+        @raise LocalError: if it is less than has left, or the stream is closed.
+        """
+        before = self._totals.moneyOut.sendMax
+        self.connection.session.setSendMax(self.streamID, sourceAmount)
+        if sourceAmount > before:
+            self._offer(sourceAmount - before, None)
+        elif self._offers is not None:
+            self._fire(self._offers.takeBack(before - sourceAmount, "setSendMax took it back"))
+        self.connection.wake()
+
+    def setReceiveMax(self, amount: int) -> None:
+        """
+        Say how much this side accepts in all, in its own units.
+
+        @raise LocalError: if it is less than was said before.
+        """
+        self.connection.session.setReceiveMax(self.streamID, amount)
+        self._hasLimit = True
+        self.connection.wake()
+
+    def setSendRate(self, sourceAmount: int, perSeconds: int = 1) -> None:
+        """
+        Offer so much money every so many seconds; 0 stops it.
+
+        @raise LocalError: if one is not a whole number within its limits.
+        """
+        checkAmount("the amount per time", sourceAmount)
+        checkAmount("the time in seconds", perSeconds, minimum=1, maximum=10**9)
+        self.connection.setSendRate(self, sourceAmount, perSeconds)
+
+    # --- What the connection tells ----------------------------------------------------------
+
+    def settled(self, event: MoneySettled) -> None:
+        """A packet's money was settled."""
+        if self._offers is not None:
+            self._fire(
+                self._offers.settle(
+                    event.sourceAmount,
+                    event.deliveredMinimum,
+                    event.deliveredClaimed,
+                    event.isInDoubt,
+                )
+            )
+
+    def moneyFailed(self, event: MoneyFailed) -> None:
+        """Money that was offered was taken back by the session."""
+        if self._offers is not None:
+            self._fire(
+                self._offers.takeBack(event.sourceAmount, event.reason, event.smallestAmount)
+            )
+
+    def _fire(self, offers: list[Offer]) -> None:
+        for offer in offers:
+            fire(offer, self.connection.session.rejects)

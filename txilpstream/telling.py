@@ -1,0 +1,116 @@
+"""
+What a connection tells its streams and its owner, event by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from txilpstream.errors import ConnectionEnded, StreamError
+from txilpstream.session import events
+from txilpstream.stream import Stream
+
+if TYPE_CHECKING:
+    from txilpstream.connection import StreamConnection
+
+__all__ = ["TOLD"]
+
+
+def _toldAnswered(connection: StreamConnection, event: events.PeerAnswered) -> None:
+    if connection.session.isClosed:
+        return  # the first answer was that it is over: L{_toldClosed} tells why
+    waiting, connection.opening = connection.opening, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(connection)
+
+
+def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
+    """What can be read from the session at any time."""
+
+
+def _toldOpened(connection: StreamConnection, event: events.StreamOpened) -> None:
+    stream = connection.streams[event.streamID] = Stream(connection, event.streamID)
+    if connection.factory is None:
+        stream.abortConnection()
+    else:
+        connection.startStream(stream, connection.factory)
+
+
+def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.read()
+
+
+def _toldDrained(connection: StreamConnection, event: events.DataDrained) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.drained()
+
+
+def _toldReceived(connection: StreamConnection, event: events.MoneyReceived) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.credited(event.amount)
+
+
+def _toldSettled(connection: StreamConnection, event: events.MoneySettled) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.settled(event)
+
+
+def _toldFailed(connection: StreamConnection, event: events.MoneyFailed) -> None:
+    rate = connection.rates and connection.rates.get(event.streamID)
+    if rate and event.smallestAmount is not None:
+        rate.giveBack(event.sourceAmount, event.smallestAmount)
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.moneyFailed(event)
+
+
+def _toldEnded(connection: StreamConnection, event: events.StreamEnded) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.ended()
+
+
+def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.closed(event.error)
+
+
+def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) -> None:
+    for stream in list(connection.streams.values()):
+        stream.closed(event.error)
+    waiting, connection.opening = connection.opening, []
+    reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
+    for opened in waiting:
+        if not opened.called:
+            opened.errback(reason)
+    closing, connection.closing = connection.closing, []
+    for closed in closing:
+        if not closed.called:
+            closed.callback(None)
+    if connection.onEnd is not None:
+        connection.onEnd(connection)
+
+
+TOLD: Final[Mapping[type, Callable[..., None]]] = {
+    events.PeerAnswered: _toldAnswered,
+    events.PeerAddressChanged: _toldNothing,
+    events.AssetDetailsLearned: _toldNothing,
+    events.ReceiptArrived: _toldNothing,
+    events.StreamOpened: _toldOpened,
+    events.DataArrived: _toldData,
+    events.DataDrained: _toldDrained,
+    events.MoneyReceived: _toldReceived,
+    events.MoneySettled: _toldSettled,
+    events.MoneyFailed: _toldFailed,
+    events.StreamEnded: _toldEnded,
+    events.StreamClosed: _toldStreamClosed,
+    events.ConnectionClosed: _toldClosed,
+}
