@@ -49,10 +49,20 @@ class StreamClient:
         @raise LocalError: if credentials or an option are not valid.
         """
         connection = self.start(credentials, factory=factory, policy=policy, **options)
+        return self.whenConnected(connection, timeout)
+
+    def whenConnected(
+        self, connection: StreamConnection, timeout: float = CONNECT_TIMEOUT
+    ) -> Deferred[StreamConnection]:
+        """
+        Wait until the server has answered on a connection that L{start} gave.
+
+        @param timeout: seconds after which the connection is given up.
+        @return: as of L{connect}.
+        """
         opened = connection.whenOpen()
-        reactor = self.account.reactor
         message = f"the server did not answer within {timeout} s"
-        timer = reactor.callLater(timeout, connection.abort, message)
+        timer = self.account.reactor.callLater(timeout, connection.abort, message)
         result: Deferred[StreamConnection] = Deferred(lambda _: connection.abort())
 
         def done(value: Any) -> None:

@@ -50,7 +50,6 @@ class StreamConnection:
     @ivar sourceAddress: where this end is reached; empty if it is not.
     @ivar connectionTag: what the server's owner wrote into the credentials, or empty.
     @ivar packetsSent: Prepares that left.
-    @ivar closesWithLastStream: whether it is closed when no stream is open any more.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class StreamConnection:
         self.pulling: dict[int, Stream] = {}
         self.reading: dict[int, Stream] = {}
         self.packetsSent = 0
-        self.closesWithLastStream = False
         self.onEnd: Callable[[StreamConnection], None] | None = None
         self._policy = policy
         self._timer = Timer(account, self._timeout)
@@ -93,7 +91,6 @@ class StreamConnection:
         "_policy",
         "_timer",
         "account",
-        "closesWithLastStream",
         "closing",
         "connectionTag",
         "factory",
@@ -271,9 +268,6 @@ class StreamConnection:
             rate = self.rates.pop(stream.streamID, None)
             if rate is not None:
                 rate.stop()
-        if self.closesWithLastStream and not self.streams:
-            self.session.close()
-            self.wake()
 
     @property
     def mayBeLetGo(self) -> bool:

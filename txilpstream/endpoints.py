@@ -38,26 +38,34 @@ class StreamServerEndpoint:
 @implementer(IStreamClientEndpoint)
 class StreamClientEndpoint:
     """
-    Opens a connection with one stream each time; the connection ends with its stream.
+    Opens a stream each time, all on one connection: credentials are good for one at a time.
+
+    The connection is opened by the first, ends when it has been idle for long, and is opened
+    anew by the next.
     """
 
     def __init__(self, client: StreamClient, credentials: Credentials, **options: Any) -> None:
         """
-        @param options: as L{StreamClient.connect} takes them.
+        @param options: as L{StreamClient.start} takes them.
         """
         self._client = client
         self._credentials = credentials
         self._options = options
+        self._connection: StreamConnection | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """
         @return: fires with the protocol, connected; fails with ConnectionEnded.
         """
-        connected = self._client.connect(self._credentials, **self._options)
+        connection = self._connection
+        if connection is None or connection.session.isClosed:
+            connection = self._connection = self._client.start(self._credentials, **self._options)
+        if connection.session.hasPeer:
+            return connection.openStream(protocolFactory)
+        connected = self._client.whenConnected(connection)
         return connected.addCallback(self._cbConnected, protocolFactory)
 
     def _cbConnected(
         self, connection: StreamConnection, protocolFactory: IProtocolFactory
     ) -> Deferred[Any]:
-        connection.closesWithLastStream = True
         return connection.openStream(protocolFactory)

@@ -99,7 +99,7 @@ class _Client:
         self._reactor = reactor
         self._plugin = plugin
         self._credentials = credentials
-        self._account: Account | None = None
+        self._endpoint: IStreamClientEndpoint | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """
@@ -107,8 +107,8 @@ class _Client:
         """
         from txilpstream.account import Account
 
-        if self._account is not None:
-            return self._cbOpened(self._account, protocolFactory)
+        if self._endpoint is not None:
+            return self._endpoint.connect(protocolFactory)
         opened = Account.open(self._reactor, self._plugin)
         return opened.addCallback(self._cbOpened, protocolFactory)
 
@@ -116,9 +116,8 @@ class _Client:
         from txilpstream.client import StreamClient
         from txilpstream.endpoints import StreamClientEndpoint
 
-        self._account = account
-        endpoint = StreamClientEndpoint(StreamClient(account), self._credentials)
-        return endpoint.connect(protocolFactory)
+        self._endpoint = StreamClientEndpoint(StreamClient(account), self._credentials)
+        return self._endpoint.connect(protocolFactory)
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)

@@ -151,16 +151,18 @@ class Offers:
         if not path.liquidity.isAllowed(amount, now):
             self.readyAt = path.liquidity.readyAt(amount)
             return None
-        self._probing += 1
         self._probes += 1
         self._probeAmount = amount
         self._probedAt = now
         path.liquidity.sent(amount, now)
-        return self._packer.pack(now, amount, [], isProbe=True)
+        packet = self._packer.pack(now, amount, [], isProbe=True)
+        self._probing = packet.sequence
+        return packet
 
-    def probeEnded(self) -> None:
+    def probeEnded(self, sequence: int) -> None:
         """A probe was answered, or its time is over."""
-        self._probing -= 1
+        if sequence == self._probing:
+            self._probing = 0
 
     def probed(self, sent: SentPacket, delivered: int) -> None:
         """A probe came through: fix the floor, or ask with more for a rate that is precise."""

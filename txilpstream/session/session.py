@@ -86,10 +86,20 @@ class Session(StreamCommands):
         )
 
     @property
+    def hasPeer(self) -> bool:
+        """Whether the peer has proved that it knows the secret."""
+        return self._state.hasAnswered
+
+    @property
     def peerClosed(self) -> bool:
         """Whether the connection is over because the peer closed it in good order."""
         state = self._state
         return state.isClosed and state.error is None and not state.isDraining
+
+    @property
+    def isForgotten(self) -> bool:
+        """Whether the connection is over without anybody having closed it: idle, or given up."""
+        return isinstance(self._state.error, ConnectionEnded) and not self._state.owesClose
 
     @property
     def hasReceivedMoney(self) -> bool:

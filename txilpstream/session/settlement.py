@@ -161,8 +161,8 @@ class Settlement:
         evidence = self._evidence
         if not sent.isProbe:
             self._path.patience.remember(reject, sent.amount)
-        elif not isLate:
-            self._offers.probeEnded()
+        else:
+            self._offers.probeEnded(sent.sequence)
         if packet is not None:
             if sent.amount:
                 evidence.pathTook(sent, packet.prepareAmount, now)
@@ -189,7 +189,7 @@ class Settlement:
             return
         self._evidence.unanswered(now)
         if sent.isProbe:
-            self._offers.probeEnded()
+            self._offers.probeEnded(sent.sequence)
         elif sent.amount:
             stream = state.streams.open[sent.streamID]  # it is not over while it holds money
             stream.moneyOut.doubt(sent.amount, sent.expected)
@@ -203,7 +203,7 @@ class Settlement:
         sent = self._path.inFlight.pop(sequence)
         if sent is not None:
             if sent.isProbe:
-                self._offers.probeEnded()
+                self._offers.probeEnded(sent.sequence)
             self._giveBack(sent, False)
             self._resend(sent, isUnheard=True)
             self._evidence.sleepAfterRound(now)

@@ -151,7 +151,7 @@ class ConnectedTestCase(SynchronousTestCase):
         """A server on the right account; its protocols are in C{self.served.made}."""
         self.served = Recorders(make)
         self.server = StreamServer(self.right, **options)
-        self.port = self.successResultOf(self.server.listen(self.served))
+        self.port: Any = self.successResultOf(self.server.listen(self.served))
         return self.server
 
     def connect(self, **options: Any) -> StreamConnection:

@@ -21,6 +21,7 @@ class Upper(LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         """Answer."""
         if line == b"quit":
+            assert self.transport is not None
             self.transport.loseConnection()
         else:
             self.sendLine(line.upper())
@@ -55,7 +56,7 @@ class EndpointTests(ConnectedTestCase):
         super().setUp()
         self.server = StreamServer(self.right)
         self.serving = StreamServerEndpoint(self.server)
-        self.port = self.successResultOf(self.serving.listen(Factory.forProtocol(Upper)))
+        self.port: Any = self.successResultOf(self.serving.listen(Factory.forProtocol(Upper)))
 
     def test_interfaces(self) -> None:
         """They are endpoints."""
@@ -75,7 +76,7 @@ class EndpointTests(ConnectedTestCase):
         asker.sendLine(b"quit")
         self.run_()
         self.assertTrue(asker.isLost)
-        self.assertTrue(connection.session.isClosed)
+        self.assertEqual(connection.streams, {})
         self.after(self.port.stopListening())
         self.run_(60)
         self.assertEqual(self.clock.getDelayedCalls(), [])

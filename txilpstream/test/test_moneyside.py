@@ -158,6 +158,37 @@ class MoneyTests(StreamTestCase):
         for call in (self.transport.sendMoney, self.transport.offerMoney):
             self.assertRaises(LocalError, call, 1)
 
+    def test_everyCallAfterTheEnd(self) -> None:
+        """A stream of a closed connection refuses money with LocalError; the rest does no harm."""
+        self.both()
+        transport = self.transport
+        self.after(transport.sendMoney(5))
+        self.after(self.connection.close(), 5)
+        for call in (transport.setSendMax, transport.setReceiveMax, transport.sendMoney):
+            self.assertRaises(LocalError, call, 10)
+        transport.setSendRate(10)
+        transport.write(b"late")
+        transport.pauseProducing()
+        transport.resumeProducing()
+        transport.loseWriteConnection()
+        transport.stopProducing()
+        self.run_(100)
+        self.assertEqual(transport.totalSent, 5)
+        self.assertEqual(self.near.happened.count("lost"), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelFirstOfTwo(self) -> None:
+        """Cancelling one offer leaves the other whole."""
+        path = SimulatedPath(self.clock, [Latency(0.1)])
+        self.join(path.left, path.right)
+        self.both()
+        self.after(self.transport.sendMoney(1))
+        first, second = self.transport.sendMoney(100), self.transport.sendMoney(70)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.after(second, 3).sent, 70)
+        self.assertEqual(sum(self.far.amounts), 71)
+
 
 class SendMaxTests(StreamTestCase):
     """The total, and the rate."""

@@ -27,12 +27,12 @@ class ProbeTests(SynchronousTestCase):
     def test_moreProbes(self) -> None:
         """A probe that delivers too little to be precise is followed by a larger one."""
         pair = Pair()
-        pair.client.out = converting(Ratio(123, 1000))
-        pair.pay(100)
+        pair.client.out = converting(Ratio(1, 8))
+        pair.pay(104)
         amounts = [prepare.amount for prepare in pair.client.prepares if prepare.amount]
-        self.assertEqual(amounts[-1], 100)
-        self.assertGreater(max(amounts), 8000)
-        self.assertEqual((settled(pair.client), pair.server.credited), (100, 12))
+        self.assertEqual(amounts[-1], 104)
+        self.assertGreater(max(amounts), 7999)
+        self.assertEqual((settled(pair.client), pair.server.credited), (104, 13))
 
     def test_mostProbes(self) -> None:
         """If no probe can be precise, what is known has to do."""
@@ -139,7 +139,9 @@ class FloorTests(SynchronousTestCase):
         """When the rate falls below the floor, money stays, and is given up after a while."""
         pair = Pair({"minimumRate": Ratio(1)})
         pair.client.out = converting(Ratio(98, 100))
-        streamID = pair.pay(1000, 44)
+        streamID = pair.pay(1000, 20)
+        pair.client.session.sendData(streamID, b"data")
+        pair.run(24)
         self.assertEqual((settled(pair.client), pair.server.credited), (0, 0))
         self.assertEqual(pair.client.seen(MoneyFailed), [])
         pair.run(5)

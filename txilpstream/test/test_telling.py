@@ -32,6 +32,9 @@ class TellingTests(ConnectedTestCase):
         near = self.open()
         for event in GONE:
             TOLD[type(event)](self.connection, event)
+        for event in GONE[3:5]:
+            event.streamID = near.transport.streamID
+            TOLD[type(event)](self.connection, event)
         self.run_()
         self.assertEqual(near.happened, ["made"])
 

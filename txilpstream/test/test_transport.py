@@ -305,7 +305,7 @@ class RaisingTests(StreamTestCase):
 
         kind = type("Raising", (HalfRecorder,), dict.fromkeys(methods, explode))
         kinds = iter((kind, HalfRecorder))
-        self.both(far=lambda: next(kinds)())
+        self.both(far=lambda: next(kinds)())  # noqa: PLW0108
         if self.connection.streams:
             self.transport.sendMoney(5).addErrback(lambda failure: failure.trap(PaymentError))
             self.transport.loseWriteConnection()
