@@ -1,6 +1,4 @@
-"""
-Pay per kilobyte: money gates a producer. What is not paid for is never sent.
-"""
+"""Pay per kilobyte: money gates a producer. What is not paid for is never sent."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -17,8 +15,6 @@ PRICE, WANTED = 40, 16  # units per KiB, and KiB
 
 
 class Shop(StreamProtocol):
-    """A producer: asked when there is room, it gives what is paid for."""
-
     sold = 0
 
     def connectionMade(self):
@@ -37,10 +33,14 @@ class Shop(StreamProtocol):
 
 
 class Customer(StreamProtocol):
-    received = 0
+    def connectionMade(self):
+        self.done, self.received = Deferred(), 0
 
     def dataReceived(self, data):
         self.received += len(data)
+
+    def connectionLost(self, reason):
+        self.done.callback(None)
 
 
 async def main(reactor):
@@ -52,7 +52,7 @@ async def main(reactor):
     endpoint = StreamClientEndpoint(client, server.generateCredentials())
     customer = await endpoint.connect(StreamFactory.forProtocol(Customer))
     customer.transport.setSendRate(PRICE * 32)  # 32 KiB per second
-    await customer.transport.connection.whenClosed()
+    await customer.done
     print(f"at {PRICE} units a KiB: {customer.received} bytes")
 
 

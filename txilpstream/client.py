@@ -16,7 +16,7 @@ from txilpstream.crypto import SessionKeys
 from txilpstream.errors import LocalError
 from txilpstream.session.configuration import SessionConfiguration
 
-__all__ = ["StreamClient"]
+__all__ = ["CONNECT_TIMEOUT", "StreamClient"]
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds within which the peer must have answered."""

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from txilpstream.client import StreamClient
+from txilpstream.client import CONNECT_TIMEOUT, StreamClient
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
 from txilpstream.server import StreamServer
@@ -44,12 +44,21 @@ class StreamClientEndpoint:
     anew by the next.
     """
 
-    def __init__(self, client: StreamClient, credentials: Credentials, **options: Any) -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        credentials: Credentials,
+        *,
+        timeout: float = CONNECT_TIMEOUT,
+        **options: Any,
+    ) -> None:
         """
+        @param timeout: seconds within which the server must have answered.
         @param options: as L{StreamClient.start} takes them.
         """
         self._client = client
         self._credentials = credentials
+        self._timeout = timeout
         self._options = options
         self._connection: StreamConnection | None = None
 
@@ -62,7 +71,7 @@ class StreamClientEndpoint:
             connection = self._connection = self._client.start(self._credentials, **self._options)
         if connection.session.hasPeer:
             return connection.openStream(protocolFactory)
-        connected = self._client.whenConnected(connection)
+        connected = self._client.whenConnected(connection, self._timeout)
         return connected.addCallback(self._cbConnected, protocolFactory)
 
     def _cbConnected(

@@ -1,8 +1,8 @@
 """
 The one timer of a connection.
 
-Moments come and go with each packet; the timer is moved only to an earlier one, and looks again when
-it fires, which costs less than to move it each time.
+Moments come and go with each packet; the timer is moved only to an earlier one, and looks again
+when it fires, which costs less than to move it each time.
 """
 
 from __future__ import annotations

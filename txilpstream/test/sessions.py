@@ -133,7 +133,7 @@ class End:
         return sum(getattr(stream.moneyOut, name) for stream in self.streams.values())
 
     def check(self) -> None:
-        """The promise that holds for money at every moment; with many streams not at all of them."""
+        """The promise that holds for money at every moment; with many streams, at some."""
         self.checks += 1
         if len(self.streams) > 100 and self.checks % 200:
             return

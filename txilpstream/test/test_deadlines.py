@@ -33,7 +33,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_rest(self) -> None:
         """While nothing waits no deadline runs: the next work has all of it."""
         pair = Pair({"minimumRate": Ratio(1)})
-        streamID = pair.pay(100, 44)
+        streamID = pair.pay(100, 30)
         pair.client.out = lambda prepare: rejecting("T00")
         pair.client.session.sendMoney(streamID, 100)
         pair.run(20)

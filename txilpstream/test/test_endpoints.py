@@ -65,7 +65,7 @@ class EndpointTests(ConnectedTestCase):
         verifyObject(IStreamClientEndpoint, StreamClientEndpoint(self.client, credentials))
 
     def test_lines(self) -> None:
-        """Lines go both ways; the connection ends with its stream."""
+        """Lines go both ways, and an end that one side makes is told to the other."""
         endpoint = StreamClientEndpoint(self.client, self.server.generateCredentials())
         asker = self.after(endpoint.connect(Factory.forProtocol(Asker)))
         asker.sendLine(b"hello")
@@ -92,11 +92,25 @@ class EndpointTests(ConnectedTestCase):
             asker.transport.loseConnection()
             self.run_(LINGER + 1)
 
+    def test_together(self) -> None:
+        """Streams of one endpoint share a connection, those that are asked for at once too."""
+        endpoint = StreamClientEndpoint(self.client, self.server.generateCredentials())
+        opening = [endpoint.connect(Factory.forProtocol(Asker)) for _ in range(3)]
+        self.run_()
+        askers = [self.successResultOf(deferred) for deferred in opening]
+        askers.append(self.successResultOf(endpoint.connect(Factory.forProtocol(Asker))))
+        for asker in askers:
+            asker.sendLine(b"x")
+        self.run_()
+        self.assertEqual([asker.lines for asker in askers], [[b"X"]] * 4)
+        self.assertEqual(len({asker.transport.connection for asker in askers}), 1)
+        self.assertEqual(len(self.server.connections), 1)
+
     def test_nobody(self) -> None:
         """A server that is gone fails the connect."""
         credentials = self.server.generateCredentials()
         self.after(self.port.stopListening())
-        endpoint = StreamClientEndpoint(self.client, credentials, timeout=5)
+        endpoint = StreamClientEndpoint(self.client, credentials)
         connecting = endpoint.connect(Factory.forProtocol(Asker))
-        self.run_(10)
+        self.run_(60)
         self.failureResultOf(connecting, ConnectionEnded)

@@ -8,7 +8,7 @@ from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded
 from txilpstream.session.events import ConnectionClosed
 from txilpstream.test.sessions import LOST, Pair, Way, limiting, rejecting, settled
-from txilpstream.wire.ilp import Prepare
+from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodeFulfill
 
 
 def paying(way: Way, sourceAmount: int = 10_000, seconds: float = 60) -> Pair:
@@ -77,10 +77,10 @@ class EvidenceTests(SynchronousTestCase):
     def test_rateLimited(self) -> None:
         """T05 lowers the packet rate."""
         before = paying(limiting(100), 100_000, 5).client.session.packetRate
-        pair = paying(sometimes("T05", 3, 100), 100_000, 5)
+        pair = paying(sometimes("T05", 3, 100), 10_000, 5)
         self.assertLess(pair.client.session.packetRate, before / 2)
         pair.run(300)
-        self.assertEqual(settled(pair.client), 100_000)
+        self.assertEqual(settled(pair.client), 10_000)
 
     def test_temporary(self) -> None:
         """T00 now and then does not stop a payment; nor do losses of amount-free packets."""
@@ -94,6 +94,22 @@ class EvidenceTests(SynchronousTestCase):
         (closed,) = pair.client.seen(ConnectionClosed)
         assert isinstance(closed.error, ConnectionEnded)
         self.assertEqual({seen.code for seen in closed.error.rejects}, {"T00"})
+
+    def test_silentPeer(self) -> None:
+        """A fulfill without the peer's word says that the path took it, and nothing of the rate."""
+        pair = Pair({"minimumRate": Ratio(1, 2)})
+
+        def back(answer: bytes) -> bytes:
+            reply = decodeReply(answer)
+            return encodeFulfill(reply.fulfillment, b"") if isinstance(reply, Fulfill) else answer
+
+        pair.client.back = back
+        pair.client.out = limiting(100)
+        streamID = pair.pay(1000)
+        money = pair.client.streams[streamID].moneyOut
+        self.assertEqual(
+            (money.sent, money.deliveredMinimum, money.deliveredClaimed), (1000, 500, 500)
+        )
 
     def test_final(self) -> None:
         """A final code ends the connection when it is met again a second later, not at once."""

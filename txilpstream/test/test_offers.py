@@ -124,6 +124,20 @@ class ProbeTests(SynchronousTestCase):
         pair.pay(1000, 60)
         self.assertEqual(settled(pair.client), 1000)
 
+    def test_probeWaits(self) -> None:
+        """A probe waits for the path's liquidity like other money."""
+        pair = Pair()
+        count = 0
+
+        def way(prepare: Prepare) -> bytes | None:
+            nonlocal count
+            count += prepare.amount > 0
+            return rejecting("T04") if prepare.amount and count == 1 else None
+
+        pair.client.out = way
+        pair.pay(10, 20)
+        self.assertEqual(settled(pair.client), 10)
+
     def test_limitedProbe(self) -> None:
         """A probe is no larger than the path's largest packet."""
         pair = Pair()
@@ -139,6 +153,7 @@ class FloorTests(SynchronousTestCase):
         """When the rate falls below the floor, money stays, and is given up after a while."""
         pair = Pair({"minimumRate": Ratio(1)})
         pair.client.out = converting(Ratio(98, 100))
+        pair.client.open()
         streamID = pair.pay(1000, 20)
         pair.client.session.sendData(streamID, b"data")
         pair.run(24)
@@ -240,6 +255,23 @@ class SizeTests(SynchronousTestCase):
         pair.pay(3000, 3)
         self.assertTrue(99 <= pair.server.credited <= 101)
         self.assertTrue(297 <= settled(pair.client) <= 303)
+
+    def test_stalled(self) -> None:
+        """Room for less than any packet delivers is no room: the money waits for more."""
+        pair = Pair({"minimumRate": Ratio(188, 100)})
+        pair.client.out = converting(Ratio(19, 10))
+        pair.pay(100, 1)
+        pair.server.receiveMax = 20
+        streamID = pair.client.open()
+        pair.run(1)
+        pair.client.session.sendMoney(streamID, 1000)
+        pair.run(20)
+        money = pair.client.streams[streamID].moneyOut
+        self.assertEqual((money.sent, money.peerRoom), (10, 1))
+        self.assertEqual(pair.client.seen(MoneyFailed), [])
+        pair.server.session.setReceiveMax(streamID, 10_000)
+        pair.run(5)
+        self.assertEqual(money.sent, 1000)
 
     def test_liquidity(self) -> None:
         """Money that the path does not take now waits for its time."""

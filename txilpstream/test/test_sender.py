@@ -112,7 +112,9 @@ class TurnTests(SynchronousTestCase):
         for packet in packets(pair):
             for frame in packet.frames:
                 if isinstance(frame, StreamData) and frame.data:
-                    self.assertEqual(seen.setdefault(frame.offset, len(frame.data)), len(frame.data))
+                    self.assertEqual(
+                        seen.setdefault(frame.offset, len(frame.data)), len(frame.data)
+                    )
 
     def test_largeLostFragment(self) -> None:
         """A large fragment that was lost waits for a packet of its own."""
@@ -267,6 +269,21 @@ class PollTests(SynchronousTestCase):
         self.assertEqual(pair.client.seen(ConnectionClosed), [])
         self.assertEqual(settled(pair.client), 150)
         self.assertEqual(len(pair.server.streams), 15)
+
+    def test_pollWaitsToo(self) -> None:
+        """A poll does not leave while the peer is left alone after refusals."""
+        pair = Pair({"sourceAddress": "", "minimumRate": Ratio(1)})
+        pair.server.receiveMax = 500
+        pair.pay(2000, 2)
+        pair.server.receiveMax = 10_000
+        pair.server.isAccepting = lambda incoming: incoming.prepare.amount == 0
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 100)
+        pair.run(15)
+        pair.client.session.withdrawMoney(streamID, 100)
+        before = len(pair.client.prepares)
+        pair.run(20)
+        self.assertTrue(1 < len(pair.client.prepares) - before < 20)
 
     def test_pollMayWait(self) -> None:
         """A peer that has just refused money is left alone for a while, by a poll too."""

@@ -13,6 +13,7 @@ from txilpstream.session.events import (
     MoneyReceived,
     StreamClosed,
 )
+from txilpstream.session.receiver import Incoming
 from txilpstream.session.windows import ByteBudget
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
@@ -192,6 +193,29 @@ class EndTests(SynchronousTestCase):
         self.assertRaises(LocalError, pair.client.session.sendMoney, streamID, 1)
         self.assertRaises(LocalError, pair.client.session.sendData, streamID, b"x")
 
+    def test_forgotten(self) -> None:
+        """A connection that nobody closed and that is over was forgotten."""
+        pair = Pair()
+        self.assertFalse(pair.client.session.hasPeer)
+        pair.pay(5)
+        self.assertTrue(pair.client.session.hasPeer)
+        self.assertFalse(pair.client.session.isForgotten)
+        pair.run(70)
+        self.assertTrue(pair.client.session.isForgotten)
+
+    def test_driverKnows(self) -> None:
+        """What the driver knows of a packet is taken from it."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        session = pair.client.session
+        streamID = session.openStream()
+        for tell, expected in ((session.receiveNotSent, 100), (session.receiveNoReply, 0)):
+            session.setSendMax(streamID, 100)
+            packet = session.nextPacket(now=pair.now)
+            assert packet is not None
+            tell(packet.sequence, now=pair.now)
+            self.assertEqual(session.stream(streamID).moneyOut.unsent, expected)
+            pair.now += 1
+
     def test_packetCount(self) -> None:
         """A key encrypts no more packets than it may; the last one closes (RFC 29 5.1.3)."""
         pair = Pair({"maximumPacketCount": 10, "minimumRate": Ratio(1)})
@@ -253,12 +277,13 @@ class DriverTests(SynchronousTestCase):
         pair = Pair()
         asked = []
         session = pair.server.session
-        pair.server.isAccepting = lambda incoming: bool(
-            asked.append(
-                (session.wouldAccept(incoming, now=pair.now), session.streamAmounts(incoming))
-            )
-            or True
-        )
+
+        def ask(incoming: Incoming) -> bool:
+            isSensible = session.wouldAccept(incoming, now=pair.now)
+            asked.append((isSensible, session.streamAmounts(incoming)))
+            return True
+
+        pair.server.isAccepting = ask
         streamID = pair.pay(1000)
         self.assertIn((True, ((streamID, 1000),)), asked)
         self.assertTrue(session.hasReceivedMoney)
@@ -269,9 +294,12 @@ class DriverTests(SynchronousTestCase):
         pair = Pair(None, {"connectionWindow": 10})
         asked = []
         session = pair.server.session
-        pair.server.isAccepting = lambda incoming: bool(
-            asked.append(session.wouldAccept(incoming, now=pair.now)) or True
-        )
+
+        def ask(incoming: Incoming) -> bool:
+            asked.append(session.wouldAccept(incoming, now=pair.now))
+            return True
+
+        pair.server.isAccepting = ask
         streamID = pair.client.open()
         frame = StreamData(streamID, 1 << 20, b"far beyond")
         plain = encodePacket(1, PREPARE, 0, [frame])

@@ -98,6 +98,12 @@ class FulfilledTests(SynchronousTestCase):
         self.assertEqual(settled_, [MoneySettled(test.streamID, 1000, 1000, 1005, False)])
         self.assertEqual(len(test.end.seen(PeerAnswered)), 1)
 
+    def test_more(self) -> None:
+        """What is still to be sent goes on."""
+        pair = Pair({"minimumRate": Ratio(1), "maximumPacketAmount": 10})
+        pair.pay(1000, 20)
+        self.assertEqual((settled(pair.client), pair.server.credited), (1000, 1000))
+
     def test_twice(self) -> None:
         """A second answer changes nothing."""
         test = Peerless()
@@ -116,7 +122,7 @@ class FulfilledTests(SynchronousTestCase):
             {"packetType": PREPARE},
         ):
             test = Peerless()
-            test.answer(2000, **settings)  # type: ignore[arg-type]
+            test.answer(2000, **settings)
             settled_ = test.end.seen(MoneySettled)
             self.assertEqual(settled_, [MoneySettled(test.streamID, 1000, 1000, 1000, False)])
             self.assertEqual(test.end.seen(PeerAnswered), [])
@@ -243,6 +249,15 @@ class RejectedTests(SynchronousTestCase):
         pair.run(20)
         self.assertEqual(len(pair.server.data[streamID]), 50_000)
 
+    def test_nothingRefused(self) -> None:
+        """A peer that refuses a packet with nothing in it has heard its frames all the same."""
+        pair = Pair()
+        pair.server.isAccepting = lambda incoming: False
+        pair.client.open(100)
+        pair.run(2)
+        self.assertEqual(len(pair.client.prepares), 1)
+        self.assertEqual(len(pair.client.seen(PeerAnswered)), 1)
+
     def test_aborted(self) -> None:
         """Money that comes back to a stream that is over is not offered again."""
         test = Peerless(data=b"data")
@@ -268,9 +283,9 @@ class RejectedTests(SynchronousTestCase):
 class DoubtTests(SynchronousTestCase):
     """Nobody knows what became of the money."""
 
-    def expired(self, **settings: int) -> Peerless:
+    def expired(self) -> Peerless:
         """A packet whose time is over."""
-        test = Peerless(**settings)
+        test = Peerless()
         test.pair.run(34)
         self.assertEqual(test.money, (0, 1000, 0, 0))
         test.pair.run(2)
@@ -347,6 +362,21 @@ class DoubtTests(SynchronousTestCase):
         test.pair.run(1)
         self.assertEqual(decodePrepare(test.next().data).amount, 1000)
 
+    def test_probe(self) -> None:
+        """A probe is never in doubt: nobody can take its money."""
+        pair = Pair()
+        pair.client.isPaused = True
+        session = pair.client.session
+        session.sendMoney(pair.client.open(), 1000)
+        packet = session.nextPacket(now=pair.now)
+        assert packet is not None
+        session.receiveNotSent(packet.sequence, now=pair.now)
+        pair.run(1)
+        self.assertIsNot(session.nextPacket(now=pair.now), None)
+        pair.run(36)
+        self.assertEqual((session.inFlight, pair.client.total("unsent")), (0, 1000))
+        self.assertEqual(pair.client.seen(MoneySettled), [])
+
     def test_streamIsGone(self) -> None:
         """Answers to money in doubt may come when its stream is gone."""
         for code in ("", "T00"):
@@ -396,6 +426,8 @@ class ResendTests(SynchronousTestCase):
         self.assertEqual(len(pair.client.prepares), 1)
         pair.run(0.2)
         self.assertEqual(len(pair.client.prepares), 2)
+        pair.run(36)
+        self.assertEqual(pair.client.seen(MoneySettled), [])
         pair.client.out = lambda prepare: None
         pair.run(3)
         self.assertEqual(pair.server.data[streamID], b"data")

@@ -1,0 +1,65 @@
+"""Tests of C{txilpstream.session.packing}."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.packing import Packer
+from txilpstream.session.path import Path
+from txilpstream.session.state import SessionState
+from txilpstream.session.windows import ByteBudget
+from txilpstream.wire.frames import ConnectionNewAddress, StreamMoney
+from txilpstream.wire.ilp import decodePrepare
+from txilpstream.wire.packet import PREPARE, decodePacket
+
+
+class PackerTests(SynchronousTestCase):
+    """Packets, written and recorded."""
+
+    def setUp(self) -> None:
+        configuration = SessionConfiguration(
+            destinationAddress="test.server", sourceAddress="test.client", padTo=500
+        )
+        self.state = SessionState(configuration, ByteBudget(1000))
+        self.path = Path(configuration)
+        self.path.pacing.isAllowed(0.0)
+        self.keys = SessionKeys(bytes(32))
+        self.packer = Packer(self.state, self.path, self.keys, bytes)
+
+    def test_packet(self) -> None:
+        """A packet says all it should; its record knows what fulfills it."""
+        outgoing = self.packer.pack(
+            100.0, 50, [StreamMoney(1, 1)], minimum=40, expected=45, streamID=1
+        )
+        prepare = decodePrepare(outgoing.data)
+        self.assertEqual((prepare.amount, prepare.destination), (50, "test.server"))
+        self.assertEqual((prepare.expiresAt, outgoing.expiresAt), (130.0, 130.0))
+        record = self.path.inFlight.packets[outgoing.sequence]
+        self.assertEqual(conditionOf(record.fulfillment), prepare.executionCondition)
+        self.assertEqual((record.amount, record.minimum, record.expected), (50, 40, 45))
+        plain = self.keys.open(prepare.data)
+        assert plain is not None
+        self.assertGreaterEqual(len(plain), 500)
+        packet = decodePacket(plain)
+        self.assertEqual((packet.packetType, packet.prepareAmount), (PREPARE, 40))
+        self.assertEqual(packet.sequence, outgoing.sequence)
+        self.assertIsInstance(packet.frames[0], ConnectionNewAddress)
+        self.assertEqual(packet.frames[-1], StreamMoney(1, 1))
+        self.assertEqual(self.state.encrypted, 1)
+
+    def test_sequence(self) -> None:
+        """Each packet has a number of its own; controls that were said go once."""
+        first, second = self.packer.pack(1.0, 0, []), self.packer.pack(1.0, 0, [])
+        self.assertEqual(second.sequence, first.sequence + 1)
+        self.assertEqual(self.path.inFlight.packets[second.sequence].controls, ())
+
+    def test_probe(self) -> None:
+        """Nothing that we know fulfills a probe."""
+        outgoing = self.packer.pack(1.0, 5, [], isProbe=True)
+        record = self.path.inFlight.packets[outgoing.sequence]
+        prepare = decodePrepare(outgoing.data)
+        self.assertEqual((record.fulfillment, record.isProbe), (b"", True))
+        ours = conditionOf(self.keys.fulfillment(prepare.data))
+        self.assertNotEqual(prepare.executionCondition, ours)
