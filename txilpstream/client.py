@@ -63,7 +63,14 @@ class StreamClient:
         opened = connection.whenOpen()
         message = f"the server did not answer within {timeout} s"
         timer = self.account.reactor.callLater(timeout, connection.abort, message)
-        result: Deferred[StreamConnection] = Deferred(lambda _: connection.abort())
+        result: Deferred[StreamConnection] = Deferred(lambda _: giveUp())
+
+        def giveUp() -> None:
+            """Wait no more; the connection ends with the last that waited for it."""
+            timer.cancel()
+            connection.opening.remove(opened)
+            if not connection.opening:
+                connection.abort()
 
         def done(value: Any) -> None:
             if timer.active():

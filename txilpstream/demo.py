@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, Final
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import FileSender
 from zope.interface import implementer
@@ -24,7 +24,7 @@ from txilpstream.amounts import Ratio
 from txilpstream.client import StreamClient
 from txilpstream.connection import StreamConnection
 from txilpstream.errors import PaymentResult
-from txilpstream.interfaces import IHalfCloseableProtocol, IMoneyReceiver
+from txilpstream.interfaces import IMoneyReceiver
 from txilpstream.protocol import StreamProtocol
 from txilpstream.server import StreamServer
 from txilpstream.testing import (

@@ -113,7 +113,7 @@ class IPluginFactory(twisted.plugin.IPlugin, Interface):
         """
 
 
-class IMoneyTransport(ITransport, IConsumer, IPushProducer):
+class IMoneyTransport(ITransport, IConsumer, IPushProducer, Interface):
     """
     One stream as its protocol sees it: an ordinary transport that also moves money.
 
