@@ -243,6 +243,16 @@ class Stream(MoneySide):
         else:
             self.loseConnection()
 
+    def sendingEnded(self) -> None:
+        """The peer has all that was sent: a half closed protocol is told, others are done."""
+        if self.disconnecting:
+            self.closed(None)
+        elif IHalfCloseableProtocol.providedBy(self.protocol):
+            try:
+                self.protocol.writeConnectionLost()
+            except Exception:
+                self._failed("writeConnectionLost")
+
     def _failed(self, method: str) -> None:
         """The protocol raised: its stream ends, no other does."""
         _log.failure("{method} of a protocol raised; its stream is closed", method=method)

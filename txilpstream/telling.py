@@ -42,6 +42,9 @@ def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
     stream = connection.streams.get(event.streamID)
     if stream is not None:
         stream.read()
+    else:
+        # The application closed it: what still comes is dropped, so that the peer can end.
+        connection.session.consumeData(event.streamID)
 
 
 def _toldDrained(connection: StreamConnection, event: events.DataDrained) -> None:
@@ -75,6 +78,12 @@ def _toldEnded(connection: StreamConnection, event: events.StreamEnded) -> None:
     stream = connection.streams.get(event.streamID)
     if stream is not None:
         stream.ended()
+
+
+def _toldSendingEnded(connection: StreamConnection, event: events.SendingEnded) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.sendingEnded()
 
 
 def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) -> None:
@@ -111,6 +120,7 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.MoneySettled: _toldSettled,
     events.MoneyFailed: _toldFailed,
     events.StreamEnded: _toldEnded,
+    events.SendingEnded: _toldSendingEnded,
     events.StreamClosed: _toldStreamClosed,
     events.ConnectionClosed: _toldClosed,
 }

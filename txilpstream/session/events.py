@@ -23,6 +23,7 @@ __all__ = [
     "PeerAddressChanged",
     "PeerAnswered",
     "ReceiptArrived",
+    "SendingEnded",
     "StreamClosed",
     "StreamEnded",
     "StreamOpened",
@@ -128,6 +129,13 @@ class StreamEnded:
 
 
 @dataclass(slots=True)
+class SendingEnded:
+    """The peer knows that this end sends no more on a stream; all that was sent has arrived."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
 class StreamClosed:
     """Both halves of a stream are over; C{error} says why if it was not in good order."""
 
@@ -154,6 +162,7 @@ Event = (
     | MoneyFailed
     | ReceiptArrived
     | StreamEnded
+    | SendingEnded
     | StreamClosed
     | ConnectionClosed
 )

@@ -22,6 +22,7 @@ from txilpstream.session.events import (
     PeerAddressChanged,
     PeerAnswered,
     ReceiptArrived,
+    SendingEnded,
     StreamClosed,
     StreamEnded,
 )
@@ -264,7 +265,8 @@ class SessionState:
 
     def acknowledgeClose(self, stream: SessionStream) -> None:
         """The peer has heard that our half is closed."""
-        stream.advance("acknowledged")
+        if stream.advance("acknowledged") and not stream.isAborted:
+            self.events.append(SendingEnded(stream.streamID))
         self.finishStream(stream)
 
     def finishStream(self, stream: SessionStream) -> None:

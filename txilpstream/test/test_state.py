@@ -183,7 +183,7 @@ class StreamEndTests(StateCase):
         self.state.settleStream(self.stream)
         self.assertEqual((self.stream.state, self.pending()), (CLOSING, [(0x10, 1)]))
         self.state.acknowledgeClose(self.stream)
-        self.assertEqual((self.stream.state, self.events()), (CLOSED, []))
+        self.assertEqual((self.stream.state, self.events()), (CLOSED, [events.SendingEnded(1)]))
         self.state.hear(frames.StreamClose(1, 1))
         self.assertEqual(self.events(), [events.StreamEnded(1), events.StreamClosed(1, None)])
         self.assertForgotten()
@@ -195,7 +195,7 @@ class StreamEndTests(StateCase):
         self.close()
         self.pending()
         self.state.acknowledgeClose(self.stream)
-        self.assertEqual(self.events(), [events.StreamClosed(1, None)])
+        self.assertEqual(self.events(), [events.SendingEnded(1), events.StreamClosed(1, None)])
         self.assertForgotten()
         self.state.hear(frames.StreamClose(1, 1))
         self.assertEqual(self.events(), [])
@@ -245,7 +245,7 @@ class StreamEndTests(StateCase):
         self.state.abortStream(self.stream, None)
         self.assertEqual(self.stream.state, CLOSING)
         self.state.acknowledgeClose(self.stream)
-        self.assertEqual(self.events(), [events.StreamClosed(1, None)])
+        self.assertEqual(self.events(), [events.SendingEnded(1), events.StreamClosed(1, None)])
         self.assertForgotten()
 
     def test_ownStream(self) -> None:

@@ -150,6 +150,18 @@ class DataTests(StreamTestCase):
         self.assertEqual(self.near.data, b"")
         self.assertEqual(self.far.happened[-1], "lost")
 
+    def test_halfClosedIsTold(self) -> None:
+        """After loseWriteConnection the protocol hears when the peer has everything."""
+        told: list[str] = []
+        self.both()
+        self.near.writeConnectionLost = lambda: told.append("told")
+        self.transport.write(b"all")
+        self.transport.loseWriteConnection()
+        self.assertEqual(told, [])
+        self.run_()
+        self.assertEqual((told, self.far.data), (["told"], b"!all"))
+        self.assertNotIn("lost", self.near.happened)
+
     def test_peerAborts(self) -> None:
         """An abort of the peer's is told with its reason."""
         self.both()
@@ -192,7 +204,7 @@ class DataTests(StreamTestCase):
         self.assertEqual(len(pieces), 2)
         self.far.transport.stopProducing()
         self.run_()
-        self.assertEqual(self.far.happened, ["made"])
+        self.assertEqual(self.far.happened, ["made", "lost"])
 
     def test_aliensAreRefused(self) -> None:
         """A factory that gives no protocol refuses the stream."""
