@@ -85,6 +85,7 @@ class Account:
         self.randomBytes = randomBytes
         self._wallClock = wallClock
         self._clockOffset = clockOffset
+        self._seconds = reactor.seconds
         self._anchor = wallClock() - reactor.seconds()
         self._routes: dict[str, Answerer] = {}
         self._default: Answerer | None = None
@@ -131,7 +132,7 @@ class Account:
 
     def now(self) -> float:
         """Seconds since the epoch, as steady as the reactor's clock."""
-        seconds = self.reactor.seconds()
+        seconds: float = self._seconds()
         ahead = self._wallClock() - seconds
         if ahead > self._anchor + CLOCK_JUMP:
             self._anchor = ahead

@@ -14,7 +14,7 @@ from txilpstream.offers import Offer, Offers, fire
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
-    from txilpstream.session.events import MoneyFailed, MoneySettled
+    from txilpstream.session.events import DoubtResolved, MoneyFailed, MoneySettled
     from txilpstream.session.stream import SessionStream
 
 __all__ = ["MoneySide"]
@@ -157,6 +157,22 @@ class MoneySide:
                     event.isInDoubt,
                 )
             )
+
+    def resolved(self, event: DoubtResolved) -> None:
+        """
+        A late answer came. What came back is offered again if its offer still waits; if not, its
+        owner was told that it is in doubt, and finds it in the totals.
+        """
+        if self._offers is None:
+            return
+        returned = self._offers.resolve(
+            event.sourceAmount, event.deliveredMinimum, event.deliveredClaimed, event.isSent
+        )
+        if returned:
+            try:
+                self.connection.session.sendMoney(self.streamID, returned)
+            except LocalError:
+                self._fire(self._offers.takeBack(returned, "it came back after the stream closed"))
 
     def moneyFailed(self, event: MoneyFailed) -> None:
         """Money that was offered was taken back by the session."""

@@ -3,7 +3,8 @@ Which offer of money a settled packet belongs to.
 
 A stream sends money as one heap; the application offered it in parts and wants to know what became
 of each. Settled money fills the offers in their order, whole units only, so that the sum over all
-offers is what the stream says.
+offers is what the stream says. A late answer is that of the oldest money in doubt, which may be of
+an offer whose fate was told already.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ class Offers:
     The offers of one stream, the oldest first.
 
     @ivar waiting: those whose fate is not known in full.
+    @ivar toldDoubt: source units that are in doubt in offers whose fate was told.
     """
 
     waiting: list[Offer] = field(default_factory=list)
+    toldDoubt: int = 0
 
     def add(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
         """Money is offered."""
@@ -89,8 +92,32 @@ class Offers:
             claimed -= partClaimed
             if offer.remaining:
                 break
+            self.toldDoubt += offer.inDoubt
             done.append(waiting.pop(0))
         return done
+
+    def resolve(self, sourceAmount: int, minimum: int, claimed: int, isSent: bool) -> int:
+        """
+        A late answer came to money in doubt.
+
+        @return: how much of it came back to offers that still wait, to be offered again.
+        """
+        told = min(sourceAmount, self.toldDoubt)
+        self.toldDoubt -= told
+        rest = sourceAmount - told
+        returned = 0
+        for offer in self.waiting:
+            part = min(rest, offer.inDoubt)
+            rest -= part
+            offer.inDoubt -= part
+            if isSent:
+                offer.sent += part
+                offer.deliveredMinimum += minimum * part // sourceAmount
+                offer.deliveredClaimed += claimed * part // sourceAmount
+            else:
+                offer.remaining += part
+                returned += part
+        return returned
 
     def takeBack(
         self, sourceAmount: int, reason: str | None, smallestAmount: int | None = None
@@ -109,6 +136,7 @@ class Offers:
             sourceAmount -= part
             offer.failure, offer.smallestAmount = reason or "withdrawn", smallestAmount
             if not offer.remaining:
+                self.toldDoubt += offer.inDoubt
                 self.waiting.remove(offer)
                 done.append(offer)
         return done[::-1]

@@ -58,6 +58,7 @@ class Stream(MoneySide):
         "_isPulling",
         "_producer",
         "_producerIsPaused",
+        "_takesMoney",
         "disconnecting",
         "protocol",
     )
@@ -71,13 +72,15 @@ class Stream(MoneySide):
         self._producer: Any = None
         self._isPulling = False
         self._producerIsPaused = False
+        self._takesMoney = False
 
     def start(self, protocol: IProtocol) -> None:
         """Give the stream to a protocol and tell the peer what it takes."""
         self.protocol = protocol
+        self._takesMoney = IMoneyReceiver.providedBy(protocol)
         protocol.makeConnection(self)
         if not self._hasLimit:
-            unlimited = U64_MAX if IMoneyReceiver.providedBy(protocol) else None
+            unlimited = U64_MAX if self._takesMoney else None
             self.connection.session.startStream(self.streamID, unlimited)
         else:
             self.connection.session.startStream(self.streamID, None)
@@ -203,7 +206,7 @@ class Stream(MoneySide):
 
     def credited(self, amount: int) -> None:
         """Money arrived and the peer has been told."""
-        if IMoneyReceiver.providedBy(self.protocol):
+        if self._takesMoney:
             try:
                 self.protocol.moneyReceived(amount)
             except Exception:

@@ -65,6 +65,12 @@ def _toldSettled(connection: StreamConnection, event: events.MoneySettled) -> No
         stream.settled(event)
 
 
+def _toldResolved(connection: StreamConnection, event: events.DoubtResolved) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.resolved(event)
+
+
 def _toldFailed(connection: StreamConnection, event: events.MoneyFailed) -> None:
     rate = connection.rates and connection.rates.get(event.streamID)
     if rate and event.smallestAmount is not None:
@@ -118,6 +124,7 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.DataDrained: _toldDrained,
     events.MoneyReceived: _toldReceived,
     events.MoneySettled: _toldSettled,
+    events.DoubtResolved: _toldResolved,
     events.MoneyFailed: _toldFailed,
     events.StreamEnded: _toldEnded,
     events.SendingEnded: _toldSendingEnded,

@@ -24,6 +24,7 @@ from txilpstream.wire.frames import (
     StreamMaxData,
     StreamMaxMoney,
     StreamMoneyBlocked,
+    encodeFrame,
 )
 
 __all__ = ["Announcer"]
@@ -85,6 +86,23 @@ class Announcer:
         """What we say of our own asset, None if it is not known."""
         code, scale = self._configuration.sourceAssetCode, self._configuration.sourceAssetScale
         return None if code is None or scale is None else ConnectionAssetDetails(code, scale)
+
+    def connectionMaxData(self) -> bytes:
+        """What all streams take, as an encoded frame."""
+        grant = self._streams.grant
+        limit = grant.tell()
+        if not grant.encoded:
+            grant.encoded = encodeFrame(ConnectionMaxData(limit))
+        return grant.encoded
+
+    @staticmethod
+    def maxData(stream: SessionStream) -> bytes:
+        """What a stream takes, as an encoded frame."""
+        grant = stream.grant
+        limit = grant.tell()
+        if not grant.encoded:
+            grant.encoded = encodeFrame(StreamMaxData(stream.streamID, limit))
+        return grant.encoded
 
     @staticmethod
     def maxMoney(stream: SessionStream) -> StreamMaxMoney:

@@ -71,7 +71,8 @@ class StreamCommands:
             return
         if receiveMax is not None and not stream.moneyIn.receiveMax:
             stream.moneyIn.receiveMax = checkAmount("the total to receive", receiveMax)
-        if self._configuration.isServer or self._configuration.sourceAddress:
+        stream.isStarted = True
+        if self._state.isReachable:
             self._tell(stream, StreamMaxMoney.type, StreamMaxData.type)
 
     def sendData(self, streamID: int, data: bytes) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionClosed",
     "DataArrived",
     "DataDrained",
+    "DoubtResolved",
     "Event",
     "MoneyFailed",
     "MoneyReceived",
@@ -98,6 +99,24 @@ class MoneySettled:
 
 
 @dataclass(slots=True)
+class DoubtResolved:
+    """
+    A late answer says what became of money that was in doubt.
+
+    @ivar sourceAmount: what is in doubt no more, in source units.
+    @ivar deliveredMinimum: what arrived at least, in the peer's units; 0 if it came back.
+    @ivar deliveredClaimed: what the peer says arrived.
+    @ivar isSent: whether it arrived; else it came back, and is not offered again by itself.
+    """
+
+    streamID: int
+    sourceAmount: int
+    deliveredMinimum: int
+    deliveredClaimed: int
+    isSent: bool
+
+
+@dataclass(slots=True)
 class MoneyFailed:
     """
     Money that was offered cannot be sent and was taken back from the stream.
@@ -159,6 +178,7 @@ Event = (
     | DataDrained
     | MoneyReceived
     | MoneySettled
+    | DoubtResolved
     | MoneyFailed
     | ReceiptArrived
     | StreamEnded

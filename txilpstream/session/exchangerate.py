@@ -49,7 +49,18 @@ class ExchangeRate:
         lowest rate that was measured above the floor; 1 while that is not known.
     """
 
-    __slots__ = ("_lowest", "_slippage", "floor", "high", "isFree", "low", "smallest")
+    __slots__ = (
+        "_expected",
+        "_expectedOf",
+        "_isUseful",
+        "_lowest",
+        "_slippage",
+        "floor",
+        "high",
+        "isFree",
+        "low",
+        "smallest",
+    )
 
     def __init__(self, minimumRate: Ratio | None, slippage: Ratio, acceptAnyRate: bool) -> None:
         self._slippage = slippage
@@ -59,6 +70,9 @@ class ExchangeRate:
         self.low: Ratio | None = None
         self.high: Ratio | None = None
         self.smallest = 1
+        self._expectedOf = -1
+        self._expected = (0, 0)
+        self._isUseful = True
 
     def observe(self, sourceAmount: int, delivered: int) -> None:
         """
@@ -80,12 +94,14 @@ class ExchangeRate:
         if low is not None and high is not None and low < newHigh and newLow <= high:
             newLow, newHigh = max(low, newLow), min(high, newHigh)
         self.low, self.high = newLow, newHigh
+        self._expectedOf = -1
         self._lower()
 
     def fix(self) -> None:
         """Set the floor from what was measured, less the slippage; it never changes again."""
         if self.floor is None and self.low is not None:
             self.floor = self.low.less(self._slippage)
+            self._expectedOf = -1
             self._lower()
 
     def minimumDelivery(self, sourceAmount: int) -> int:
@@ -94,14 +110,20 @@ class ExchangeRate:
         assert floor is not None, "no money leaves before the floor is fixed"
         return -(-sourceAmount * floor.numerator // floor.denominator)
 
-    def estimate(self, sourceAmount: int) -> int:
-        """What a packet will deliver, as far as is known: never less than its minimum."""
-        low = self.low
-        if low is None:
-            return self.minimumDelivery(sourceAmount)
-        return max(
-            sourceAmount * low.numerator // low.denominator, self.minimumDelivery(sourceAmount)
-        )
+    def expect(self, sourceAmount: int) -> tuple[int, int]:
+        """
+        What a packet demands, and what it will deliver as far as is known, never less than that.
+
+        Most packets carry the same amount as the last one, so the last answer is remembered.
+        """
+        if sourceAmount != self._expectedOf:
+            low = self.low
+            delivery = 0 if low is None else sourceAmount * low.numerator // low.denominator
+            minimum = self.minimumDelivery(sourceAmount)
+            self._isUseful = low is None or delivery >= minimum or self.isHopeless
+            self._expected = minimum, max(minimum, delivery)
+            self._expectedOf = sourceAmount
+        return self._expected
 
     def sourceFor(self, delivered: int) -> int | None:
         """The source amount that delivers so much or a little more; None if it is not known."""
@@ -112,6 +134,8 @@ class ExchangeRate:
 
     def isUseful(self, sourceAmount: int) -> bool:
         """Whether a packet of this amount can meet its minimum at the rate that was measured."""
+        if sourceAmount == self._expectedOf:
+            return self._isUseful
         low = self.low
         if low is None or self.isHopeless:
             return True

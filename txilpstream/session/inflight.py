@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["MAX_DOUBTFUL", "InFlight", "SentPacket"]
 
@@ -29,7 +29,8 @@ class SentPacket:
     @ivar amount: source units; 0 for packets without money.
     @ivar minimum: destination units that it demands.
     @ivar expected: destination units that it was expected to deliver.
-    @ivar streamID: the stream whose money it carries; 0 if none.
+    @ivar stream: the stream whose money it carries, None if none; it is kept as long as money of it
+        may still be settled, even if nothing else knows it any more.
     @ivar fragments: stream id and offset of each fragment of data it carries.
     @ivar controls: the keys of the control frames it carries, with their versions.
     @ivar isProbe: whether it only asks for the rate.
@@ -43,7 +44,7 @@ class SentPacket:
     amount: int = 0
     minimum: int = 0
     expected: int = 0
-    streamID: int = 0
+    stream: Any = None
     fragments: tuple[tuple[int, int], ...] = ()
     controls: tuple[tuple[tuple[int, int], int], ...] = ()
     isProbe: bool = False

@@ -26,14 +26,15 @@ class MoneySender:
     @ivar heldDelivery: what the held packets are expected to come to, in the peer's units.
     @ivar peerMax: what the peer takes in all, in its units; unlimited until it says so.
     @ivar peerReceived: what the peer says it has got; only ever used to send less.
+    @ivar isTold: whether the peer has said what it takes.
     """
 
     __slots__ = (
-        "_isTold",
         "deliveredClaimed",
         "deliveredMinimum",
         "held",
         "heldDelivery",
+        "isTold",
         "peerMax",
         "peerReceived",
         "sendMax",
@@ -51,7 +52,7 @@ class MoneySender:
         self.heldDelivery = 0
         self.peerMax = U64_MAX
         self.peerReceived = 0
-        self._isTold = False
+        self.isTold = False
 
     @property
     def left(self) -> int:
@@ -78,9 +79,9 @@ class MoneySender:
         @return: whether there may be more room than before.
         """
         self.peerReceived = max(self.peerReceived, totalReceived)
-        if self._isTold and receiveMax <= self.peerMax:
+        if self.isTold and receiveMax <= self.peerMax:
             return False
-        self._isTold = True
+        self.isTold = True
         self.peerMax = receiveMax
         return True
 

@@ -80,7 +80,7 @@ class Offers:
                 self.readyAt = path.liquidity.readyAt(amount)
                 return None
             money = stream.moneyOut
-            expected = rate.estimate(amount)
+            minimum, expected = rate.expect(amount)
             money.hold(amount, expected)
             stream.hasOpened = True
             if money.unsent and money.peerRoom:
@@ -94,9 +94,9 @@ class Offers:
                 now,
                 amount,
                 [StreamMoney(streamID, 1)],
-                minimum=rate.minimumDelivery(amount),
+                minimum=minimum,
                 expected=expected,
-                streamID=streamID,
+                stream=stream,
             )
         return None
 

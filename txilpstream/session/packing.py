@@ -14,6 +14,7 @@ from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
+from txilpstream.session.stream import SessionStream
 from txilpstream.wire.frames import Frame
 from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, encodePacket
@@ -66,7 +67,7 @@ class Packer:
         *,
         minimum: int = 0,
         expected: int = 0,
-        streamID: int = 0,
+        stream: SessionStream | None = None,
         fragments: tuple[tuple[int, int], ...] = (),
         isProbe: bool = False,
     ) -> Outgoing:
@@ -89,9 +90,10 @@ class Packer:
             condition = conditionOf(fulfillment)
         expiresAt = now + configuration.packetExpiry
         record = SentPacket(
-            sequence, now, expiresAt, fulfillment, amount, minimum, expected, streamID
+            sequence, now, expiresAt, fulfillment, amount, minimum, expected, stream
         )
-        record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
+        if fragments or controls or isProbe:
+            record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
         self._path.sent(record, now)
         packet = encodePrepare(
             amount, encodeTimestamp(expiresAt), condition, state.destination, data

@@ -14,6 +14,7 @@ from typing import Final
 from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError, ErrorCode, PeerError
 from txilpstream.session.events import DataArrived, MoneyReceived, StreamOpened
+from txilpstream.session.hearing import HEARD
 from txilpstream.session.incoming import (
     Incoming,
     isOldData,
@@ -29,6 +30,8 @@ from txilpstream.wire.frames import (
     Frame,
     StreamClose,
     StreamData,
+    StreamMaxData,
+    StreamMaxMoney,
     StreamMoney,
 )
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject
@@ -49,7 +52,8 @@ OVER_LIMIT_PATIENCE: Final = 10.0
 
 _UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
 
-_OPENING: Final = frozenset((0x11, 0x12, 0x14, 0x15))
+_OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
+_CLOSING: Final = (StreamClose, ConnectionClose)
 
 
 class Receiver:
@@ -109,18 +113,16 @@ class Receiver:
 
     def _hear(self, incoming: Incoming, packet: StreamPacket) -> None:
         state = self._state
+        streams = state.streams.open
         for frame in packet.frames:
-            kind = frame.type
-            if kind in _OPENING:
-                streams = state.streams
-                if frame.streamID not in streams.open:  # type: ignore[union-attr]
-                    self._open(frame.streamID)  # type: ignore[union-attr]
+            if isinstance(frame, _OPENING) and frame.streamID not in streams:
+                self._open(frame.streamID)
             if isinstance(frame, StreamMoney):
                 incoming.money.append(frame)
             elif isinstance(frame, StreamData):
                 incoming.data.append(frame)
-            elif not isinstance(frame, StreamClose | ConnectionClose):
-                state.hear(frame)
+            elif not isinstance(frame, _CLOSING):
+                HEARD[type(frame)](state, frame)
 
     def _open(self, streamID: int) -> None:
         """Open a stream that the peer names for the first time; nothing happens to closed ones."""
@@ -171,11 +173,11 @@ class Receiver:
                 parts = self._judge(incoming, now)
             except PeerError as error:
                 state.fail(error)
-        frames: list[Frame] = []
+        frames: list[Frame | bytes] = []
         if not state.isClosed:
             if parts is None:
                 if incoming.money and incoming.prepare.amount:
-                    frames = lateFrames(state, incoming)
+                    frames.extend(lateFrames(state, incoming))
             else:
                 self._take(incoming, parts)
                 if parts and state.configuration.receiptNonce:
@@ -245,13 +247,17 @@ class Receiver:
     def _hearCloses(self, packet: StreamPacket) -> None:
         """Closes come last: what is in the same packet came before."""
         for frame in packet.frames:
-            if isinstance(frame, StreamClose | ConnectionClose):
-                self._state.hear(frame)
+            if isinstance(frame, _CLOSING):
+                HEARD[type(frame)](self._state, frame)
 
     # --- The answer --------------------------------------------------------------------------
 
     def _reply(
-        self, incoming: Incoming, packet: StreamPacket, isTaken: bool, frames: list[Frame]
+        self,
+        incoming: Incoming,
+        packet: StreamPacket,
+        isTaken: bool,
+        frames: list[Frame | bytes],
     ) -> bytes:
         state = self._state
         plain = encodePacket(

@@ -2,7 +2,8 @@
 What every answer to a Prepare says besides yes or no: limits, closes and receipts.
 
 Frames in answers are never acknowledged, so each answer carries the current maxima of what its
-packet touches (RFC 29 section 3.6). Frames are appended to the list that is given.
+packet touches (RFC 29 section 3.6). Frames are appended to the list that is given, those that
+seldom change as the octets they were encoded to before.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSING, SessionStream
 from txilpstream.session.streams import PEER_MAX_STREAM_ID
 from txilpstream.wire.frames import (
-    ConnectionMaxData,
     ConnectionMaxStreamID,
     ConnectionNewAddress,
     Frame,
     StreamClose,
-    StreamMaxData,
     StreamReceipt,
 )
 from txilpstream.wire.packet import StreamPacket
@@ -31,7 +30,7 @@ _TOUCHING: Final = frozenset(range(0x10, 0x17))
 """Frames that name a stream; a receipt asks for no answer about it."""
 
 
-def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame]) -> None:
+def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | bytes]) -> None:
     """Say the limits of the streams that the packet touches, and of the connection."""
     streams, announcer = state.streams, state.announcer
     touched: dict[int, None] = {}
@@ -47,15 +46,15 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame]) ->
         stream = streams.open.get(streamID)
         if stream is not None:
             frames.append(announcer.maxMoney(stream))
-            frames.append(StreamMaxData(streamID, stream.grant.tell()))
+            frames.append(announcer.maxData(stream))
     if not state.destination:
         _addCloses(state, touched, frames)
-    frames.append(ConnectionMaxData(streams.grant.tell()))
+    frames.append(announcer.connectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
         frames.append(ConnectionMaxStreamID(streams.maxStreamID))
 
 
-def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame]) -> None:
+def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame | bytes]) -> None:
     """
     Tell a peer that no packet of ours reaches which streams are closed: in every answer while
     the stream is not over, since nobody acknowledges that.
@@ -73,7 +72,7 @@ def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame
 def addReceipts(
     configuration: SessionConfiguration,
     parts: list[tuple[SessionStream, int]],
-    frames: list[Frame],
+    frames: list[Frame | bytes],
 ) -> None:
     """Sign what each stream that got money has received in all (RFC 39)."""
     for stream, _ in parts:

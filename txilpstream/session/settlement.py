@@ -14,13 +14,14 @@ from txilpstream.crypto import SessionKeys
 from txilpstream.errors import DecodeError, ErrorCode, PeerError
 from txilpstream.session.configuration import ANSWER_MARGIN
 from txilpstream.session.deadlines import Deadlines
-from txilpstream.session.events import MoneySettled
+from txilpstream.session.events import DoubtResolved, MoneySettled
 from txilpstream.session.evidence import Evidence
+from txilpstream.session.hearing import HEARD
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.offers import Offers
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
-from txilpstream.wire.frames import StreamClose, StreamData, StreamMoney
+from txilpstream.wire.frames import StreamClose
 from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
@@ -117,17 +118,19 @@ class Settlement:
 
     def _settleMoney(self, sent: SentPacket, claimed: int, isLate: bool) -> None:
         """The money of a packet has arrived."""
-        state = self._state
-        stream = state.streams.open.get(sent.streamID)
-        if stream is not None:
-            money = stream.moneyOut
-            settle = money.settleDoubt if isLate else money.settle
-            settle(sent.amount, sent.expected, sent.minimum, claimed)
-            if money.unsent:
-                state.streams.refresh(stream)
-        event = MoneySettled(sent.streamID, sent.amount, sent.minimum, claimed, False)
-        state.events.append(event)
-        if stream is not None and stream.state:
+        state, stream = self._state, sent.stream
+        streamID, money = stream.streamID, stream.moneyOut
+        if isLate:
+            money.settleDoubt(sent.amount, sent.expected, sent.minimum, claimed)
+            resolved = DoubtResolved(streamID, sent.amount, sent.minimum, claimed, True)
+            state.events.append(resolved)
+        else:
+            money.settle(sent.amount, sent.expected, sent.minimum, claimed)
+            event = MoneySettled(streamID, sent.amount, sent.minimum, claimed, False)
+            state.events.append(event)
+        if money.unsent and streamID not in state.streams.moneyReady:
+            state.streams.refresh(stream)
+        if stream.state:
             state.settleStream(stream)
 
     def _hear(self, sent: SentPacket, packet: StreamPacket, now: float) -> None:
@@ -141,10 +144,11 @@ class Settlement:
                     state.acknowledgeClose(state.streams.open[streamID])
         try:
             for frame in packet.frames:
-                if state.isClosed:
-                    return
-                if not isinstance(frame, StreamMoney | StreamData):
-                    state.hear(frame)
+                handler = HEARD.get(type(frame))
+                if handler is not None:
+                    if state.isClosed:
+                        return
+                    handler(state, frame)
         except PeerError as error:
             state.fail(error)
 
@@ -191,10 +195,10 @@ class Settlement:
         if sent.isProbe:
             self._offers.probeEnded(sent.sequence)
         elif sent.amount:
-            stream = state.streams.open[sent.streamID]  # it is not over while it holds money
+            stream = sent.stream
             stream.moneyOut.doubt(sent.amount, sent.expected)
             state.streams.refresh(stream)
-            state.events.append(MoneySettled(sent.streamID, sent.amount, 0, 0, True))
+            state.events.append(MoneySettled(stream.streamID, sent.amount, 0, 0, True))
             state.settleStream(stream)
         self._resend(sent, isUnheard=True)
 
@@ -225,14 +229,15 @@ class Settlement:
 
     def _giveBack(self, sent: SentPacket, isLate: bool) -> None:
         """Money of a refused packet is offered again, unless it was given up before."""
-        state = self._state
-        stream = state.streams.open.get(sent.streamID)
-        if stream is None or not sent.amount:
+        state, stream = self._state, sent.stream
+        if stream is None:
             return
         money = stream.moneyOut
         if isLate:
             money.releaseDoubt(sent.amount, sent.expected)
             money.sendMax -= sent.amount
+            event = DoubtResolved(stream.streamID, sent.amount, 0, 0, False)
+            state.events.append(event)
         else:
             money.release(sent.amount, sent.expected)
         if stream.isAborted:

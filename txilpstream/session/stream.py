@@ -43,6 +43,7 @@ class SessionStream:
     @ivar isEnded: whether the peer sends no more.
     @ivar isAborted: whether it ended in an error, here or there.
     @ivar isReported: whether the application was told that it is over.
+    @ivar isStarted: whether the application has seen it and set its limits.
     @ivar closeCode: what StreamClose says.
     @ivar closeMessage: what it says for people.
     @ivar hasOpened: whether the peer knows of the stream.
@@ -57,6 +58,7 @@ class SessionStream:
         "isAborted",
         "isEnded",
         "isReported",
+        "isStarted",
         "moneyIn",
         "moneyOut",
         "queue",
@@ -71,6 +73,7 @@ class SessionStream:
         self.isEnded = False
         self.isAborted = False
         self.isReported = False
+        self.isStarted = False
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
         self.hasOpened = False

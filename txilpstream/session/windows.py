@@ -70,15 +70,17 @@ class Grant:
     @ivar received: the sum of the highest offsets that the peer has reached.
     @ivar consumed: bytes that the application has taken.
     @ivar told: the limit that was told last.
+    @ivar encoded: the frame that tells it, as octets: most answers repeat it.
     """
 
-    __slots__ = ("_window", "consumed", "received", "told")
+    __slots__ = ("_window", "consumed", "encoded", "received", "told")
 
     def __init__(self, window: int) -> None:
         self._window = window
         self.received = 0
         self.consumed = 0
         self.told = 0
+        self.encoded = b""
 
     @property
     def limit(self) -> int:
@@ -91,8 +93,11 @@ class Grant:
 
     def tell(self) -> int:
         """The limit, to be put into a frame."""
-        self.told = self.limit
-        return self.told
+        limit = min(self.consumed + self._window, U64_MAX)
+        if limit != self.told:
+            self.told = limit
+            self.encoded = b""
+        return limit
 
 
 class ByteBudget:

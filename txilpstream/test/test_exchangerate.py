@@ -103,20 +103,20 @@ class FloorTests(SynchronousTestCase):
 
     def test_estimate(self) -> None:
         rate = ExchangeRate(Ratio(1, 2), ONE_PERCENT, False)
-        self.assertEqual(rate.estimate(101), 51)
+        self.assertEqual(rate.expect(101)[1], 51)
         self.assertEqual(rate.sourceFor(51), 102)
         rate.observe(100, 75)
-        self.assertEqual(rate.estimate(101), 75)
+        self.assertEqual(rate.expect(101)[1], 75)
         self.assertEqual(rate.sourceFor(51), 68)
         rate.observe(100, 25)
-        self.assertEqual(rate.estimate(101), 51, "never less than the minimum")
+        self.assertEqual(rate.expect(101)[1], 51, "never less than the minimum")
 
     @forAll(small, small, small)
     def test_sourceForDelivers(self, above: int, below: int, delivered: int) -> None:
         rate = measured((below, above))
         source = rate.sourceFor(delivered)
         assert source is not None
-        self.assertGreaterEqual(rate.estimate(source), delivered)
+        self.assertGreaterEqual(rate.expect(source)[1], delivered)
         self.assertLess(Ratio(above, below).floor(source - 1), delivered)
 
 

@@ -21,7 +21,7 @@ class SentPacketTests(SynchronousTestCase):
         """A packet carries nothing unless it is said, and demands nothing."""
         sent = SentPacket(7, 1.0, 31.0, b"")
         self.assertEqual((sent.sequence, sent.sentAt, sent.expiresAt), (7, 1.0, 31.0))
-        self.assertEqual((sent.amount, sent.minimum, sent.expected, sent.streamID), (0, 0, 0, 0))
+        self.assertEqual((sent.amount, sent.minimum, sent.expected, sent.stream), (0, 0, 0, None))
         self.assertEqual((sent.fulfillment, sent.fragments, sent.controls), (b"", (), ()))
         self.assertEqual((sent.isProbe, sent.isResent), (False, False))
 

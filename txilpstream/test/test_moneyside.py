@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import LocalError, PaymentError
 from txilpstream.test.connected import HalfRecorder
 from txilpstream.test.test_transport import Plain, StreamTestCase
-from txilpstream.testing import Latency, MaximumPacketAmount, SimulatedPath
+from txilpstream.testing import Hop, Latency, MaximumPacketAmount, SimulatedPath, Transit
+from txilpstream.wire.ilp import Reject
 
 
 class Limited(HalfRecorder):
@@ -188,6 +191,115 @@ class MoneyTests(StreamTestCase):
         self.failureResultOf(first, CancelledError)
         self.assertEqual(self.after(second, 3).sent, 70)
         self.assertEqual(sum(self.far.amounts), 71)
+
+
+class Late(Hop):
+    """
+    Answers to the first packets of money come long after they expired.
+
+    @ivar amounts: what these packets carry; others are answered at once.
+    """
+
+    def __init__(self, *amounts: int) -> None:
+        super().__init__(direction="left")
+        self.amounts = list(amounts)
+
+    def receiveReply(self, packet: Transit) -> float | None:
+        """Hold the answer of each, once."""
+        if packet.sourceAmount in self.amounts:
+            self.amounts.remove(packet.sourceAmount)
+            return 38.0
+        return None
+
+
+class Refusing(Hop):
+    """The first packet of an amount is rejected."""
+
+    def __init__(self, amount: int) -> None:
+        super().__init__(direction="left")
+        self.amount = amount
+
+    def receivePrepare(self, packet: Transit) -> Reject | None:
+        """Reject it."""
+        if packet.sourceAmount != self.amount:
+            return None
+        self.amount = -1
+        return self.reject("R00")
+
+
+class LateAnswerTests(StreamTestCase):
+    """Money in doubt of which something is heard after all."""
+
+    def start(self, *hops: Hop, far: Any = HalfRecorder) -> None:
+        """Open a stream over a path with these hops, whose rate is known."""
+        path = SimulatedPath(self.clock, [Latency(0.01), *hops])
+        self.join(path.left, path.right)
+        self.both(far=far)
+        self.after(self.transport.sendMoney(1))
+
+    def doubtful(self, *hops: Hop) -> None:
+        """Offer 500 units that are in doubt then."""
+        self.start(Late(500), *hops)
+        paid = self.transport.sendMoney(500)
+        self.run_(36)
+        result = self.failureResultOf(paid, PaymentError).value.result
+        self.assertEqual((result.sent, result.inDoubt), (0, 500))
+        self.assertEqual(self.transport.totalInDoubt, 500)
+
+    def test_sentAfterAll(self) -> None:
+        """Who was told that it is in doubt finds it in the totals; the next offer is its own."""
+        self.doubtful()
+        following = self.transport.sendMoney(9)
+        self.run_(5)
+        self.assertEqual(self.successResultOf(following).sent, 9)
+        self.assertEqual((self.transport.totalSent, self.transport.totalInDoubt), (510, 0))
+
+    def test_cameBack(self) -> None:
+        """What comes back is not offered again by itself once its owner was told."""
+        self.doubtful(Refusing(500))
+        following = self.transport.sendMoney(9)
+        self.run_(5)
+        self.assertEqual(self.successResultOf(following).sent, 9)
+        self.assertEqual((self.transport.totalSent, self.transport.totalInDoubt), (10, 0))
+        self.assertEqual(self.transport.unsentMoney, 0)
+
+    def waiting(self, *hops: Hop) -> Any:
+        """An offer of which a part is in doubt and a part waits for the peer's limit."""
+        self.start(Late(999), *hops, far=Limited)
+        paid = self.transport.sendMoney(1400)
+        self.run_(36)
+        self.assertNoResult(paid)
+        self.assertEqual(self.transport.totalInDoubt, 999)
+        return paid
+
+    def test_backToAnOfferThatWaits(self) -> None:
+        """What comes back to an offer that still waits is offered again, and all of it arrives."""
+        paid = self.waiting(Refusing(999))
+        self.run_(5)
+        self.far.transport.setReceiveMax(5000)
+        self.run_(10)
+        result = self.successResultOf(paid)
+        self.assertEqual((result.sent, result.inDoubt), (1400, 0))
+        self.assertEqual(self.transport.totalSent, 1401)
+
+    def test_sentToAnOfferThatWaits(self) -> None:
+        """An offer that still waits is told that all was sent."""
+        paid = self.waiting()
+        self.run_(5)
+        self.far.transport.setReceiveMax(5000)
+        self.run_(10)
+        self.assertEqual(self.successResultOf(paid).sent, 1400)
+        self.assertEqual(self.transport.totalInDoubt, 0)
+
+    def test_backToAClosedStream(self) -> None:
+        """What comes back when the stream takes no more fails its offer, with what was sent."""
+        paid = self.waiting(Refusing(999))
+        self.transport.loseWriteConnection()
+        self.run_(5)
+        self.far.transport.setReceiveMax(5000)
+        self.run_(10)
+        result = self.failureResultOf(paid, PaymentError).value.result
+        self.assertEqual((result.sent, result.inDoubt), (401, 0))
 
 
 class SendMaxTests(StreamTestCase):

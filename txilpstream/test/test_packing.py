@@ -30,8 +30,9 @@ class PackerTests(SynchronousTestCase):
 
     def test_packet(self) -> None:
         """A packet says all it should; its record knows what fulfills it."""
+        stream = self.state.streams.openLocal()
         outgoing = self.packer.pack(
-            100.0, 50, [StreamMoney(1, 1)], minimum=40, expected=45, streamID=1
+            100.0, 50, [StreamMoney(1, 1)], minimum=40, expected=45, stream=stream
         )
         prepare = decodePrepare(outgoing.data)
         self.assertEqual((prepare.amount, prepare.destination), (50, "test.server"))
@@ -39,6 +40,7 @@ class PackerTests(SynchronousTestCase):
         record = self.path.inFlight.packets[outgoing.sequence]
         self.assertEqual(conditionOf(record.fulfillment), prepare.executionCondition)
         self.assertEqual((record.amount, record.minimum, record.expected), (50, 40, 45))
+        self.assertIs(record.stream, stream)
         plain = self.keys.open(prepare.data)
         assert plain is not None
         self.assertGreaterEqual(len(plain), 500)

@@ -12,7 +12,13 @@ from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSED, CLOSING, SessionStream
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire import frames
-from txilpstream.wire.packet import PREPARE, StreamPacket
+from txilpstream.wire.packet import (
+    FULFILL,
+    PREPARE,
+    StreamPacket,
+    decodePacket,
+    encodePacket,
+)
 
 
 class ReplyFramesTests(SynchronousTestCase):
@@ -27,9 +33,10 @@ class ReplyFramesTests(SynchronousTestCase):
         self.stream.moneyIn.receiveMax = 10
 
     def limits(self, *heard: frames.Frame) -> list[frames.Frame]:
-        result: list[frames.Frame] = []
+        """What is said to a packet with these frames."""
+        result: list[frames.Frame | bytes] = []
         addLimits(self.state, StreamPacket(1, PREPARE, 0, list(heard)), result)
-        return result
+        return decodePacket(encodePacket(1, FULFILL, 0, result)).frames
 
     def test_limits(self) -> None:
         """The limits of a stream are said once, however often a packet names it."""
@@ -93,7 +100,7 @@ class ReplyFramesTests(SynchronousTestCase):
             isServer=True, receiptNonce=bytes(16), receiptSecret=secret
         )
         self.stream.moneyIn.credit(7)
-        result: list[frames.Frame] = []
+        result: list[frames.Frame | bytes] = []
         addReceipts(configuration, [(self.stream, 7), (SessionStream(257, 1), 7)], result)
         [frame] = result
         assert isinstance(frame, frames.StreamReceipt)

@@ -8,6 +8,7 @@ from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.events import (
     ConnectionClosed,
+    DoubtResolved,
     MoneySettled,
     PeerAnswered,
     StreamClosed,
@@ -308,9 +309,10 @@ class DoubtTests(SynchronousTestCase):
         test.answer(1002)
         self.assertEqual(test.money, (0, 0, 1000, 0))
         self.assertEqual(
-            test.end.seen(MoneySettled)[1:],
-            [MoneySettled(test.streamID, 1000, 1000, 1002, False)],
+            test.end.seen(DoubtResolved),
+            [DoubtResolved(test.streamID, 1000, 1000, 1002, True)],
         )
+        self.assertEqual(len(test.end.seen(MoneySettled)), 1)
 
     def test_lateReject(self) -> None:
         """A late reject gives it back to the application; other money is not touched."""
@@ -323,6 +325,8 @@ class DoubtTests(SynchronousTestCase):
                 test.pair.reply(test.end, test.packet.sequence, rejecting("F02"))
             self.assertEqual(test.money, (7, 0, 0, 0))
             self.assertFalse(test.session.isClosed)
+            told = test.end.seen(DoubtResolved)
+            self.assertEqual(told, [DoubtResolved(test.streamID, 1000, 0, 0, False)])
 
     def test_lateRubbish(self) -> None:
         """What is no answer changes nothing, and the true one may still come."""
@@ -383,11 +387,16 @@ class DoubtTests(SynchronousTestCase):
             pair = Pair({"minimumRate": Ratio(1)})
             kept: list[bytes] = []
 
-            def way(prepare: Prepare, pair: Pair = pair, kept: list[bytes] = kept) -> bytes | None:
+            def way(
+                prepare: Prepare,
+                pair: Pair = pair,
+                kept: list[bytes] = kept,
+                isTaken: bool = not code,
+            ) -> bytes | None:
                 if not prepare.amount or kept:
                     return None
                 kept.append(pair.deliver(pair.server, prepare))
-                pair.client.took += prepare.amount
+                pair.client.took += prepare.amount * isTaken
                 return LOST
 
             pair.client.out = way
@@ -403,7 +412,10 @@ class DoubtTests(SynchronousTestCase):
             for number in range(1, sequence + 1):
                 reply = rejecting(code) if code else kept[0]
                 pair.reply(pair.client, number, reply)
-            self.assertEqual(settled(pair.client), 0 if code else 1000)
+            (told,) = pair.client.seen(DoubtResolved)
+            self.assertEqual((told.sourceAmount, told.isSent), (1000, not code))
+            money = pair.client.streams[streamID].moneyOut
+            self.assertEqual((money.sent, money.unanswered), (0 if code else 1000, 0))
 
     def test_abortedInFlight(self) -> None:
         """A stream that was aborted and forgotten by then is no obstacle to doubt."""

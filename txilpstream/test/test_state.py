@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.state import LONGEST_MESSAGE, SessionState
+from txilpstream.session.hearing import HEARD, LONGEST_MESSAGE
+from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSED, CLOSING, DRAINING, SessionStream
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire import frames
@@ -34,6 +35,11 @@ class StateCase(SynchronousTestCase):
         happened, self.state.events = self.state.events, []
         return happened
 
+    def hear(self, *said: frames.Frame) -> None:
+        """The peer says so."""
+        for frame in said:
+            HEARD[type(frame)](self.state, frame)
+
 
 class IntroductionTests(StateCase):
     """Who says what first."""
@@ -54,26 +60,24 @@ class IntroductionTests(StateCase):
     def test_server(self) -> None:
         """A server begins when it is told where the client is; a new place is to be proved."""
         self.assertEqual(self.introduced(isServer=True), [])
-        self.state.hear(frames.ConnectionNewAddress(""))
+        self.hear(frames.ConnectionNewAddress(""))
         self.assertEqual((self.events(), self.state.destination), ([], ""))
-        self.state.hear(frames.ConnectionNewAddress("test.b"))
+        self.hear(frames.ConnectionNewAddress("test.b"))
         self.assertEqual(self.pending(), [(0x03, 0)])
         self.assertEqual(self.events(), [events.PeerAddressChanged("test.b")])
         self.state.isValidated = True
-        self.state.hear(frames.ConnectionNewAddress("test.b"))
+        self.hear(frames.ConnectionNewAddress("test.b"))
         self.assertTrue(self.state.isValidated)
-        self.state.hear(frames.ConnectionNewAddress("test.c"))
+        self.hear(frames.ConnectionNewAddress("test.c"))
         self.assertFalse(self.state.isValidated)
         self.assertEqual((self.pending(), self.state.destination), ([], "test.c"))
 
     def test_serverMovesNot(self) -> None:
         """A client does not follow a server; no address at all is an error at either end."""
         self.introduced(destinationAddress="test.server")
-        self.state.hear(frames.ConnectionNewAddress("test.b"))
+        self.hear(frames.ConnectionNewAddress("test.b"))
         self.assertEqual(self.state.destination, "test.server")
-        error = self.assertRaises(
-            PeerError, self.state.hear, frames.ConnectionNewAddress("no address")
-        )
+        error = self.assertRaises(PeerError, self.hear, frames.ConnectionNewAddress("no address"))
         self.assertEqual(error.code, ErrorCode.FRAME_FORMAT_ERROR)
 
     def test_authentic(self) -> None:
@@ -85,80 +89,10 @@ class IntroductionTests(StateCase):
     def test_asset(self) -> None:
         """The peer's asset is reported once and may not change."""
         for _ in range(2):
-            self.state.hear(frames.ConnectionAssetDetails("EUR", 2))
+            self.hear(frames.ConnectionAssetDetails("EUR", 2))
         self.assertEqual(self.events(), [events.AssetDetailsLearned("EUR", 2)])
-        error = self.assertRaises(
-            PeerError, self.state.hear, frames.ConnectionAssetDetails("USD", 2)
-        )
+        error = self.assertRaises(PeerError, self.hear, frames.ConnectionAssetDetails("USD", 2))
         self.assertEqual(error.code, ErrorCode.PROTOCOL_VIOLATION)
-
-
-class LimitTests(StateCase):
-    """Limits of the peer's only grow."""
-
-    def heard(self, frame: frames.Frame) -> bool:
-        """Whether hearing a frame may have let something go."""
-        self.state.wasUnblocked = False
-        self.state.hear(frame)
-        return self.state.wasUnblocked
-
-    def test_connection(self) -> None:
-        self.assertTrue(self.heard(frames.ConnectionMaxData(100)))
-        self.assertFalse(self.heard(frames.ConnectionMaxData(99)))
-        self.assertEqual(self.state.streams.sendCredit.limit, 100)
-
-    def test_streamIDs(self) -> None:
-        """A higher limit opens the streams that waited for it."""
-        self.assertFalse(self.heard(frames.ConnectionMaxStreamID(20)))
-        local = self.state.streams.openLocal()
-        local.moneyOut.sendMax = 5
-        self.assertTrue(self.heard(frames.ConnectionMaxStreamID(22)))
-        self.assertEqual(self.state.streams.peerMaxStreamID, 22)
-        self.assertEqual(self.pending(), [(0x14, 2)])
-        self.assertIn(2, self.state.streams.moneyReady)
-
-    def test_money(self) -> None:
-        """A limit that stops money is answered by a word of what would go."""
-        self.stream.moneyOut.sendMax = 50
-        self.assertTrue(self.heard(frames.StreamMaxMoney(1, 10, 10)))
-        self.assertEqual(self.pending(), [(0x13, 1)])
-        self.assertFalse(self.heard(frames.StreamMaxMoney(1, 10, 10)))
-        self.assertEqual(self.pending(), [])
-        self.assertTrue(self.heard(frames.StreamMaxMoney(1, 20, 10)))
-        self.assertIn(1, self.state.streams.moneyReady)
-        self.assertFalse(self.heard(frames.StreamMaxMoney(9, 20, 10)))
-
-    def test_data(self) -> None:
-        self.stream.queue.write(b"abc")
-        self.stream.sendCredit.limit = 0
-        self.assertTrue(self.heard(frames.StreamMaxData(1, 2)))
-        self.assertIn(1, self.state.streams.dataReady)
-        self.assertFalse(self.heard(frames.StreamMaxData(1, 1)))
-        self.assertFalse(self.heard(frames.StreamMaxData(9, 2)))
-
-    def test_blocked(self) -> None:
-        """Who is blocked is told the limit again; who cannot be reached finds it in the answer."""
-        blocked: list[frames.Frame] = [
-            frames.StreamMoneyBlocked(1, 9, 0),
-            frames.StreamDataBlocked(1, 9),
-            frames.StreamDataBlocked(9, 9),
-            frames.ConnectionDataBlocked(9),
-            frames.ConnectionStreamIDBlocked(9),
-        ]
-        for frame in blocked:
-            self.state.hear(frame)
-        self.assertEqual(self.pending(), [(0x12, 1), (0x15, 1), (0x03, 0), (0x05, 0)])
-        self.state.destination = ""
-        for frame in blocked:
-            self.state.hear(frame)
-        self.assertEqual(self.pending(), [])
-
-    def test_receipt(self) -> None:
-        """A receipt counts even if its stream was closed meanwhile, not if there never was one."""
-        self.state.streams.drop(self.stream)
-        self.state.hear(frames.StreamReceipt(1, b"r"))
-        self.state.hear(frames.StreamReceipt(3, b"r"))
-        self.assertEqual(self.events(), [events.ReceiptArrived(1, b"r")])
 
 
 class StreamEndTests(StateCase):
@@ -184,20 +118,20 @@ class StreamEndTests(StateCase):
         self.assertEqual((self.stream.state, self.pending()), (CLOSING, [(0x10, 1)]))
         self.state.acknowledgeClose(self.stream)
         self.assertEqual((self.stream.state, self.events()), (CLOSED, [events.SendingEnded(1)]))
-        self.state.hear(frames.StreamClose(1, 1))
+        self.hear(frames.StreamClose(1, 1))
         self.assertEqual(self.events(), [events.StreamEnded(1), events.StreamClosed(1, None)])
         self.assertForgotten()
 
     def test_peerClosesFirst(self) -> None:
         for _ in range(2):
-            self.state.hear(frames.StreamClose(1, 1))
+            self.hear(frames.StreamClose(1, 1))
         self.assertEqual(self.events(), [events.StreamEnded(1)])
         self.close()
         self.pending()
         self.state.acknowledgeClose(self.stream)
         self.assertEqual(self.events(), [events.SendingEnded(1), events.StreamClosed(1, None)])
         self.assertForgotten()
-        self.state.hear(frames.StreamClose(1, 1))
+        self.hear(frames.StreamClose(1, 1))
         self.assertEqual(self.events(), [])
 
     def test_unread(self) -> None:
@@ -205,7 +139,7 @@ class StreamEndTests(StateCase):
         self.stream.data.receive(0, b"x")
         self.close()
         self.state.acknowledgeClose(self.stream)
-        self.state.hear(frames.StreamClose(1, 1))
+        self.hear(frames.StreamClose(1, 1))
         self.assertIn(1, self.state.streams.open)
         self.stream.data.take(1)
         self.pending()
@@ -217,7 +151,7 @@ class StreamEndTests(StateCase):
         self.stream.queue.write(b"x")
         self.stream.moneyOut.sendMax = 5
         self.state.controls.add(0x12, 1)
-        self.state.hear(frames.StreamClose(1, 9, "y" * 10000))
+        self.hear(frames.StreamClose(1, 9, "y" * 10000))
         [event] = self.events()
         assert isinstance(event, events.StreamClosed)
         assert isinstance(event.error, PeerError)
@@ -228,8 +162,8 @@ class StreamEndTests(StateCase):
         """The stream stays until its money is settled."""
         self.stream.moneyOut.sendMax = 5
         self.stream.moneyOut.hold(5, 5)
-        self.state.hear(frames.StreamClose(1, 9))
-        self.state.hear(frames.StreamClose(1, 9))
+        self.hear(frames.StreamClose(1, 9))
+        self.hear(frames.StreamClose(1, 9))
         self.assertEqual(len(self.events()), 1)
         self.assertIn(1, self.state.streams.open)
         self.stream.moneyOut.settle(5, 5, 5, 5)
@@ -275,7 +209,7 @@ class EndTests(StateCase):
         aborted = self.state.streams.accept(3)
         assert aborted is not None
         self.state.abortStream(aborted, None)
-        self.state.hear(frames.ConnectionClose(1))
+        self.hear(frames.ConnectionClose(1))
         told = self.closed()
         self.assertEqual((told[1], told[3]), (None, None))
         self.assertIsInstance(told[2], ConnectionEnded)
@@ -283,7 +217,7 @@ class EndTests(StateCase):
         self.assertTrue(self.state.isClosed and not self.state.owesClose)
 
     def test_peerFails(self) -> None:
-        self.state.hear(frames.ConnectionClose(2, "z" * 10000))
+        self.hear(frames.ConnectionClose(2, "z" * 10000))
         error = self.closed()[1]
         assert isinstance(error, PeerError)
         self.assertIs(self.state.error, error)

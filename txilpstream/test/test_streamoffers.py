@@ -34,6 +34,22 @@ class OffersTests(SynchronousTestCase):
         self.assertEqual(offers.settle(30, 0, 0, True), [offer])
         self.assertEqual((offer.sent, offer.inDoubt), (0, 30))
 
+    def test_lateAnswers(self) -> None:
+        """A late answer is of the oldest doubt: of what was told first, then of what waits."""
+        offers = Offers()
+        told, waiting = offers.add(10, None), offers.add(100, None)
+        self.assertEqual(offers.settle(10, 0, 0, True), [told])
+        offers.settle(60, 0, 0, True)
+        self.assertEqual(offers.resolve(20, 10, 12, True), 0)
+        self.assertEqual((told.sent, told.inDoubt), (0, 10))
+        self.assertEqual((waiting.sent, waiting.inDoubt, waiting.remaining), (10, 50, 40))
+        self.assertEqual((waiting.deliveredMinimum, waiting.deliveredClaimed), (5, 6))
+        self.assertEqual(offers.resolve(30, 0, 0, False), 30)
+        self.assertEqual((waiting.sent, waiting.inDoubt, waiting.remaining), (10, 20, 70))
+        self.assertEqual(offers.settle(70, 70, 70, False), [waiting])
+        self.assertEqual(offers.resolve(20, 20, 20, True), 0)
+        self.assertEqual((waiting.sent, waiting.inDoubt), (80, 20), "it was told as it was")
+
     def test_nobodys(self) -> None:
         """Money that nobody offered here belongs to nobody."""
         self.assertEqual(Offers().settle(10, 10, 10, False), [])

@@ -52,12 +52,13 @@ def encodePacket(
     sequence: int,
     packetType: int,
     prepareAmount: int,
-    frames: Sequence[Frame],
+    frames: Sequence[Frame | bytes],
     padTo: int = 0,
 ) -> bytes:
     """
     Write a STREAM packet.
 
+    @param frames: a frame that was encoded before, with C{encodeFrame}, may stand as its octets.
     @param padTo: append zero octets until it has so many (RFC 29 section 5.2, Junk Data).
     @raise OverflowError: if a number does not fit in its field.
     """
@@ -67,7 +68,7 @@ def encodePacket(
             encodeVarUInt(sequence),
             encodeVarUInt(prepareAmount),
             encodeVarUInt(len(frames)),
-            *[encodeFrame(frame) for frame in frames],
+            *[frame if isinstance(frame, bytes) else encodeFrame(frame) for frame in frames],
         ]
     )
     return octets.ljust(padTo, b"\0") if padTo else octets
