@@ -11,18 +11,21 @@ import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream.errors import DecodeError, LocalError, StreamError
+from txilpstream.interfaces import IPlugin
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, decodePrepare, encodeReject
 
-__all__ = ["Account"]
+__all__ = ["Account", "accountFor"]
 
 _INVALID: Final = encodeReject("F01", "", ERROR_NAMES["F01"])
 _UNREACHABLE: Final = encodeReject("F02", "", ERROR_NAMES["F02"])
@@ -34,10 +37,23 @@ CLOCK_JUMP: Final = 5.0
 that slept."""
 
 
-class _Sends(Protocol):
-    """What takes turns on a plugin."""
+IL_DCP_TIMEOUT: Final = 30.0
+"""Seconds within which the parent must have said who we are."""
 
-    def turn(self) -> None: ...
+_log = Logger()
+
+
+class _Sends(Protocol):
+    """A connection, as its account sees it."""
+
+    def turn(self) -> None:
+        """Send what may be sent now."""
+
+    def reconnected(self) -> None:
+        """The plugin lost its peer and has found it again."""
+
+    def abort(self, message: str) -> None:
+        """End now."""
 
 
 Answerer = Callable[[str, Prepare], bytes | Deferred[bytes]]
@@ -54,6 +70,7 @@ class Account:
     @ivar address: its ILP address; empty if it has none and can only send.
     @ivar assetCode: its asset, None if that is not known.
     @ivar assetScale: the asset's number of decimals.
+    @ivar connections: those that are not over.
     @ivar isPaused: whether the plugin's way out is full.
     @ivar invalidPackets: how many came that were no Prepare.
     """
@@ -81,6 +98,7 @@ class Account:
         self.assetCode = assetCode
         self.assetScale = assetScale
         self.isPaused = False
+        self.connections: set[_Sends] = set()
         self.invalidPackets = 0
         self.randomBytes = randomBytes
         self._wallClock = wallClock
@@ -92,6 +110,9 @@ class Account:
         self._waiting: dict[_Sends, None] = {}
         self._stopped: dict[_Sends, None] = {}
         self._isScheduled = False
+        self._isOpen = False
+        self._isLost = False
+        self._opening: list[Deferred[Account]] = []
 
     @classmethod
     def open(cls, reactor: IReactorTime, plugin: Any, **options: Any) -> Deferred[Account]:
@@ -102,33 +123,76 @@ class Account:
         @return: fires with the account; fails if the plugin cannot connect or the parent gives
             no address.
         """
-        account = cls(reactor, plugin, **options)
-        connected: Deferred[None] = plugin.connect()
-        opened: Deferred[Account] = connected.addCallback(lambda _: account._start())
-        return opened
+        return cls(reactor, plugin, **options).whenOpen()
+
+    def whenOpen(self) -> Deferred[Account]:
+        """
+        Open the account if it is not open yet.
+
+        @return: as of L{open}; after a failure it may be tried again.
+        """
+        if self._isOpen:
+            return succeed(self)
+        waiting: Deferred[Account] = Deferred(self._opening.remove)
+        self._opening.append(waiting)
+        if len(self._opening) == 1:
+            connected: Deferred[None] = self.plugin.connect()
+            opened: Deferred[Account] = connected.addCallback(lambda _: self._start())
+            opened.addBoth(self._opened)
+        return waiting
+
+    def _opened(self, outcome: Any) -> None:
+        waiting, self._opening = self._opening, []
+        self._isOpen = outcome is self
+        for deferred in waiting:
+            if self._isOpen:
+                deferred.callback(self)
+            else:
+                deferred.errback(outcome)
 
     def _start(self) -> Account | Deferred[Account]:
         self.plugin.registerDataHandler(self.receivePrepare)
         self.plugin.registerProducer(self, True)
         if self.address:
             return self
-        request = ildcp.encodeRequest(self.now() + 30)
+        request = ildcp.encodeRequest(self.now() + IL_DCP_TIMEOUT)
         asked: Deferred[bytes] = self.plugin.sendData(request)
-        return asked.addCallback(self._cbDetails)
+        asked.addTimeout(IL_DCP_TIMEOUT, self.reactor)
+        return asked.addCallbacks(self._cbDetails, self._ebDetails)
+
+    def _ebDetails(self, failure: Failure) -> Failure:
+        self._release()
+        return failure
+
+    def _release(self) -> None:
+        """Give the plugin's slots back."""
+        self._isOpen = False
+        self.plugin.deregisterDataHandler()
+        self.plugin.unregisterProducer()
 
     def _cbDetails(self, reply: bytes) -> Account:
-        details = ildcp.decodeResponse(reply)
+        try:
+            details = ildcp.decodeResponse(reply)
+        except StreamError:
+            self._release()
+            raise
         self.address = details.address
         if self.assetCode is None:
             self.assetCode, self.assetScale = details.assetCode, details.assetScale
         return self
 
     def close(self) -> Deferred[None]:
-        """Take the plugin back and disconnect it."""
-        self.plugin.deregisterDataHandler()
-        self.plugin.unregisterProducer()
+        """End all connections, give the plugin's slots back and disconnect it."""
+        for connection in list(self.connections):
+            connection.abort("the account was closed")
+        self._release()
         done: Deferred[None] = self.plugin.disconnect()
         return done if done is not None else succeed(None)
+
+    def forget(self, connection: _Sends) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        self._stopped.pop(connection, None)
 
     def now(self) -> float:
         """Seconds since the epoch, as steady as the reactor's clock."""
@@ -203,15 +267,23 @@ class Account:
         self._isScheduled = False
         waiting, self._waiting = self._waiting, {}
         for sender in waiting:
-            sender.turn()
+            try:
+                sender.turn()
+            except Exception:
+                _log.failure("a connection failed in its turn; others go on")
 
     def pauseProducing(self) -> None:
-        """The plugin's way out is full: connections collect, and send no more."""
+        """The plugin's way out is full, or lost: connections collect, and send no more."""
         self.isPaused = True
+        self._isLost = not self.plugin.isConnected()
 
     def resumeProducing(self) -> None:
         """The plugin takes packets again."""
         self.isPaused = False
+        if self._isLost:
+            self._isLost = False
+            for connection in list(self.connections):
+                connection.reconnected()
         for sender in self._stopped:
             self.wake(sender)
         self._stopped.clear()
@@ -223,3 +295,22 @@ class Account:
     def waitForPlugin(self, sender: _Sends) -> None:
         """A connection has more to send once the plugin takes it."""
         self._stopped[sender] = None
+
+
+def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:
+    """
+    The account itself, or one on a plugin.
+
+    @param source: an L{Account} or an L{IPlugin <txilpstream.interfaces.IPlugin>}.
+    @param reactor: for the account of a plugin; Twisted's own by default.
+    @raise LocalError: if it is neither.
+    """
+    if isinstance(source, Account):
+        return source
+    if not IPlugin.providedBy(source):
+        raise LocalError(f"an Account or a plugin is wanted, not {type(source).__name__}")
+    if reactor is None:
+        from twisted.internet import reactor as installed
+
+        reactor = cast("IReactorTime", installed)
+    return Account(reactor, source)

@@ -7,14 +7,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 
-from txilpstream.account import Account
+from txilpstream.account import Account, accountFor
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import LocalError
-from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.configuration import configure
 
 __all__ = ["CONNECT_TIMEOUT", "StreamClient"]
 
@@ -25,8 +25,12 @@ CONNECT_TIMEOUT: Final = 30.0
 class StreamClient:
     """Opens connections from one account."""
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, account: Any, *, reactor: IReactorTime | None = None) -> None:
+        """
+        @param account: an L{Account}, or a plugin, of which one is made and opened by L{connect}.
+        @param reactor: for the account of a plugin; Twisted's own by default.
+        """
+        self.account: Account = accountFor(account, reactor)
 
     def connect(
         self,
@@ -48,8 +52,14 @@ class StreamClient:
             Cancelling it gives the connection up.
         @raise LocalError: if credentials or an option are not valid.
         """
-        connection = self.start(credentials, factory=factory, policy=policy, **options)
-        return self.whenConnected(connection, timeout)
+        _check(credentials, options)
+        opened = self.account.whenOpen()
+
+        def start(_: Account) -> Deferred[StreamConnection]:
+            connection = self.start(credentials, factory=factory, policy=policy, **options)
+            return self.whenConnected(connection, timeout)
+
+        return opened.addCallback(start)
 
     def whenConnected(
         self, connection: StreamConnection, timeout: float = CONNECT_TIMEOUT
@@ -67,9 +77,11 @@ class StreamClient:
 
         def giveUp() -> None:
             """Wait no more; the connection ends with the last that waited for it."""
-            timer.cancel()
-            connection.opening.remove(opened)
-            if not connection.opening:
+            if timer.active():
+                timer.cancel()
+            if opened in connection.opening:
+                connection.opening.remove(opened)
+            if not connection.opening and not connection.session.hasPeer:
                 connection.abort()
 
         def done(value: Any) -> None:
@@ -90,12 +102,11 @@ class StreamClient:
         **options: Any,
     ) -> StreamConnection:
         """
-        Open a connection without waiting for the server.
+        Open a connection without waiting for the server; the account must be open.
 
         @raise LocalError: if credentials or an option are not valid.
         """
-        if not isinstance(credentials, Credentials):
-            raise LocalError(f"connect takes Credentials, not {type(credentials).__name__}")
+        _check(credentials, options)
         account = self.account
         keys = SessionKeys(credentials.sharedSecret)
         route: list[StreamConnection] = []
@@ -107,19 +118,21 @@ class StreamClient:
             source = account.ownAddress(segment)
         options.setdefault("sourceAssetCode", account.assetCode)
         options.setdefault("sourceAssetScale", account.assetScale)
-        try:
-            configuration = SessionConfiguration(
-                destinationAddress=credentials.destinationAddress, sourceAddress=source, **options
-            )
-        except TypeError as error:
-            account.detach(segment)
-            raise LocalError(f"an option is not known: {error}") from None
-        except LocalError:
-            account.detach(segment)
-            raise
+        configuration = configure(
+            options, destinationAddress=credentials.destinationAddress, sourceAddress=source
+        )
         connection = StreamConnection(account, configuration, keys, factory=factory, policy=policy)
         route.append(connection)
         if segment:
             connection.onEnd = lambda _: account.detach(segment)
         connection.wake()
         return connection
+
+
+def _check(credentials: Credentials, options: dict[str, Any]) -> None:
+    """
+    @raise LocalError: if credentials are none or an option is not valid.
+    """
+    if not isinstance(credentials, Credentials):
+        raise LocalError(f"connect takes Credentials, not {type(credentials).__name__}")
+    configure(options, destinationAddress=credentials.destinationAddress)

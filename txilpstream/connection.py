@@ -16,13 +16,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.account import Account
+from txilpstream.amounts import checkAmount
 from txilpstream.asking import ask
 from txilpstream.crypto import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode
+from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.interfaces import NotSent
 from txilpstream.moneyrate import MoneyRate
-from txilpstream.moneyside import MoneySide
-from txilpstream.protocol import StreamAddress
+from txilpstream.opening import openStream
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
@@ -84,6 +84,7 @@ class StreamConnection:
         self.opening: list[Deferred[StreamConnection]] = []
         self.closing: list[Deferred[None]] = []
         self._isCollecting = False
+        account.connections.add(self)
 
     __slots__ = (
         "__weakref__",
@@ -116,24 +117,29 @@ class StreamConnection:
         """
         Open a stream and connect a protocol to it.
 
-        @return: fires with the protocol, at once; it is a Deferred as with any endpoint.
+        @return: fires with the protocol, at once; it is a Deferred as with any endpoint. It fails
+            with what C{buildProtocol} raised, and with C{NoProtocol} if it gave None.
         @raise LocalError: if the connection is closed.
         """
-        streamID = self.session.openStream()
-        stream = self.streams[streamID] = Stream(self, streamID)
-        protocol = self.startStream(stream, factory)
-        self.wake()
-        return succeed(protocol)
+        return openStream(self, factory)
 
-    def close(self) -> Deferred[None]:
+    def close(self, timeout: float | None = None) -> Deferred[None]:
         """
         Close the connection when all that was written and offered is delivered.
 
+        It waits as long as the peer takes anything of that, and ends by itself if the peer takes
+        nothing for C{deadlineSinceFulfill} seconds.
+
+        @param timeout: seconds after which it is aborted; None for no such limit.
         @return: fires when it is over, in good order or not.
         """
         deferred = self.whenClosed()
         self.session.close()
         self.wake()
+        if timeout is not None and not self.session.isClosed:
+            message = f"the connection did not close within {timeout} s"
+            call = self.account.reactor.callLater(timeout, self.abort, message)
+            deferred.addBoth(lambda _: call.cancel() if call.active() else None)
         return deferred
 
     def whenClosed(self) -> Deferred[None]:
@@ -146,7 +152,16 @@ class StreamConnection:
         return deferred
 
     def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
-        """Close the connection now; what was not sent never will be."""
+        """
+        Close the connection now; what was not sent never will be.
+
+        @param message: why, for people; the peer is told.
+        @param code: one of L{ErrorCode}.
+        @raise LocalError: if it is not a number from 0 to 255.
+        """
+        if not isinstance(message, str):
+            raise LocalError(f"the message must be str, not {type(message).__name__}")
+        checkAmount("the error code", code, maximum=255)
         reason = message or "the connection was aborted by this side"
         self.session.abort(ConnectionEnded(reason, self.session.rejects), code, message)
         self.wake()
@@ -154,18 +169,6 @@ class StreamConnection:
     def wake(self) -> None:
         """Take a turn soon."""
         self.account.wake(self)
-
-    def setSendRate(self, stream: MoneySide, sourceAmount: int, perSeconds: int) -> None:
-        """Offer money on a stream as time passes; see L{Stream.setSendRate}."""
-        if self.rates is None:
-            self.rates = {}
-        old = self.rates.pop(stream.streamID, None)
-        if old is not None:
-            old.stop()
-        if sourceAmount:
-            rate = MoneyRate(self.account.reactor, stream, sourceAmount, perSeconds)
-            self.rates[stream.streamID] = rate
-            rate.start()
 
     def turn(self) -> None:
         """Tell what happened, read, ask producers, and send what may leave."""
@@ -181,12 +184,18 @@ class StreamConnection:
         self._collect()
         self._timer.moveTo(self.session.nextTimeout())
 
+    def reconnected(self) -> None:
+        """The plugin lost its peer and has found it again."""
+        self.session.receiveReconnect(now=self.account.now())
+        self.wake()
+
     def _pump(self) -> None:
         account, session = self.account, self.session
         sendData = account.plugin.sendData
         now = account.now()
         for _ in range(PACKETS_PER_TURN):
             if account.isPaused:
+                session.wait(now=now)
                 account.waitForPlugin(self)
                 return
             packet = session.nextPacket(now=now)
@@ -194,7 +203,13 @@ class StreamConnection:
                 return
             self.packetsSent += 1
             arguments = (packet.sequence,)
-            sendData(packet.data).addCallbacks(
+            try:
+                answered = sendData(packet.data)
+            except Exception:
+                _log.failure("sendData of a plugin raised: nobody knows what became of a packet")
+                session.receiveNoReply(packet.sequence, now=now)
+                continue
+            answered.addCallbacks(
                 self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
             )
         account.wake(self)
@@ -242,22 +257,12 @@ class StreamConnection:
         try:
             while happened := self.session.nextEvents():
                 for event in happened:
-                    TOLD[type(event)](self, event)
+                    try:
+                        TOLD[type(event)](self, event)
+                    except Exception:
+                        _log.failure("an application raised when it was told of an event")
         finally:
             self._isCollecting = False
-
-    def startStream(self, stream: Stream, factory: IProtocolFactory) -> Any:
-        address = StreamAddress(self.session.peerAddress, stream.streamID, self.connectionTag)
-        protocol = factory.buildProtocol(address)
-        if protocol is None:
-            stream.abortConnection()
-            return None
-        try:
-            stream.start(protocol)
-        except Exception:
-            _log.failure("connectionMade of a protocol raised; its stream is closed")
-            stream.abortConnection()
-        return protocol
 
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
@@ -273,10 +278,9 @@ class StreamConnection:
     def mayBeLetGo(self) -> bool:
         """Whether nothing would be lost if the connection were forgotten now."""
         session = self.session
-        return session.isClosed or (
-            session.isIdle and not self.streams and not session.hasReceivedMoney
-        )
+        return session.isClosed or (session.isIdle and not session.isUsed)
 
     def letGo(self) -> None:
         """Forget the connection; its next packet makes it anew."""
         self._timer.stop()
+        self.account.forget(self)

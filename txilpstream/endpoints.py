@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from txilpstream.account import Account
 from txilpstream.client import CONNECT_TIMEOUT, StreamClient
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
@@ -41,7 +42,7 @@ class StreamClientEndpoint:
     Opens a stream each time, all on one connection: credentials are good for one at a time.
 
     The connection is opened by the first, ends when it has been idle for long, and is opened
-    anew by the next.
+    anew by the next, which waits for the end of one that is being closed.
     """
 
     def __init__(
@@ -66,8 +67,16 @@ class StreamClientEndpoint:
         """
         @return: fires with the protocol, connected; fails with ConnectionEnded.
         """
+        return self._client.account.whenOpen().addCallback(self._cbOpen, protocolFactory)
+
+    def _cbOpen(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         connection = self._connection
-        if connection is None or connection.session.isClosed:
+        if connection is not None and connection.session.isClosing:
+            if not connection.session.isClosed:
+                closed = connection.whenClosed()
+                return closed.addCallback(lambda _: self._cbOpen(account, protocolFactory))
+            connection = None
+        if connection is None:
             connection = self._connection = self._client.start(self._credentials, **self._options)
         if connection.session.hasPeer:
             return connection.openStream(protocolFactory)

@@ -122,6 +122,8 @@ class IMoneyTransport(ITransport, IConsumer, IPushProducer, Interface):
 
     totalSent: int = Attribute("What left for good, in source units.")
     totalDelivered: int = Attribute("What arrived at the peer at least, in the peer's units.")
+    totalDeliveredClaimed: int = Attribute("What arrived as the peer says, in the peer's units.")
+    receipt: bytes = Attribute("The greatest receipt of the peer's (RFC 39), or empty.")
     totalReceived: int = Attribute("What the peer's money came to, in this side's units.")
     totalInDoubt: int = Attribute("What left and has no answer yet, in source units.")
 
@@ -143,6 +145,12 @@ class IMoneyTransport(ITransport, IConsumer, IPushProducer, Interface):
         @raise LocalError: if it is less than what has left already, or not an amount.
         """
 
+    def loseWriteConnection() -> None:
+        """Close the sending half when all that was written and offered is delivered."""
+
+    def abortConnection() -> None:
+        """Close the stream at once; what was not sent never will be."""
+
     def setReceiveMax(amount: int) -> None:
         """
         Say how much this side accepts in all, in its own units.
@@ -155,7 +163,7 @@ class IMoneyTransport(ITransport, IConsumer, IPushProducer, Interface):
         Offer money as time passes: so much every so many seconds, exact over time.
 
         @param sourceAmount: 0 stops it.
-        @raise LocalError: if one is not a whole number within its limits.
+        @raise LocalError: if one is not a whole number within its limits, or the stream is closed.
         """
 
 

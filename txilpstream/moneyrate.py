@@ -22,6 +22,10 @@ __all__ = ["MoneyRate"]
 INTERVAL: Final = 0.2
 """Seconds between two offers: five packets per second are enough for a steady flow."""
 
+QUIET: Final = 20
+"""Seconds without an offer after which a packet is sent, lest an end takes the connection for
+idle."""
+
 CATCH_UP: Final = 10
 """Seconds of the rate that are made good after a stall."""
 
@@ -40,6 +44,7 @@ class MoneyRate:
         self._offered = 0
         self._least = 1
         self._call: IDelayedCall | None = None
+        self._saidAt = self._startedAt
 
     def start(self) -> None:
         """Begin; nothing is due yet."""
@@ -57,8 +62,16 @@ class MoneyRate:
         self._offered -= sourceAmount
         self._least = max(self._least, least)
 
+    def _keepAlive(self) -> None:
+        """A connection that money is to flow on is not idle, however long a unit takes."""
+        now = self._reactor.seconds()
+        if now - self._saidAt > QUIET:
+            self._saidAt = now
+            self._stream.ping()
+
     def _tick(self) -> None:
         self._call = self._reactor.callLater(INTERVAL, self._tick)
+        self._keepAlive()
         microseconds = round((self._reactor.seconds() - self._startedAt) * 1_000_000)
         total = microseconds * self._amount // (self._perSeconds * 1_000_000)
         due = total - self._offered
@@ -69,6 +82,7 @@ class MoneyRate:
             due = max(0, most - unsent)
         if due >= self._least:
             self._offered += due
+            self._saidAt = self._reactor.seconds()
             try:
                 self._stream.offerMoney(due)
             except StreamError:

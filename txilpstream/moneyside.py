@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import checkAmount
-from txilpstream.errors import LocalError, PaymentResult
+from txilpstream.errors import DecodeError, LocalError, PaymentResult
+from txilpstream.moneyrate import MoneyRate
 from txilpstream.offers import Offer, Offers, fire
+from txilpstream.receipts import decodeReceipt
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -28,7 +30,15 @@ class MoneySide:
     @ivar connection: the connection that it belongs to.
     """
 
-    __slots__ = ("_hasLimit", "_isOver", "_offers", "_totals", "connection", "streamID")
+    __slots__ = (
+        "_hasLimit",
+        "_isOver",
+        "_offers",
+        "_receipt",
+        "_totals",
+        "connection",
+        "streamID",
+    )
 
     def __init__(self, connection: StreamConnection, streamID: int) -> None:
         self.connection = connection
@@ -36,6 +46,7 @@ class MoneySide:
         self._hasLimit = False
         self._isOver = False
         self._offers: Offers | None = None
+        self._receipt = b""
         self._totals: SessionStream = connection.session.stream(streamID)
 
     # --- Totals ---------------------------------------------------------------------------
@@ -62,30 +73,58 @@ class MoneySide:
 
     @property
     def totalInDoubt(self) -> int:
-        """What left and has no answer, in source units; it may have been taken."""
+        """What left and has no answer yet or never will, in source units; it may be taken."""
         return self._totals.moneyOut.held + self._totals.moneyOut.unanswered
+
+    @property
+    def moneyInFlight(self) -> int:
+        """What left and may still be answered in time, in source units."""
+        return self._totals.moneyOut.held
+
+    @property
+    def receipt(self) -> bytes:
+        """
+        The receipt of the greatest total that the peer has signed (RFC 39), 58 octets; empty if
+        there is none.
+        """
+        return self._receipt
+
+    def receiptArrived(self, receipt: bytes) -> None:
+        """Keep a receipt if its total is the greatest so far; nobody here can verify it."""
+        try:
+            total = decodeReceipt(receipt).totalReceived
+        except DecodeError:
+            return
+        if not self._receipt or total > decodeReceipt(self._receipt).totalReceived:
+            self._receipt = receipt
 
     # --- IMoneyTransport ------------------------------------------------------------------
 
     def _offer(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
         if self._offers is None:
             self._offers = Offers()
-        return self._offers.add(sourceAmount, deferred)
+        return self._offers.add(sourceAmount, deferred, self._totals.moneyOut.offered)
 
     def sendMoney(self, sourceAmount: int) -> Deferred[PaymentResult]:
         """
         Offer money to the peer, beyond what was offered before.
 
+        It waits for the peer to accept it, for as long as the connection lasts: set a time-out
+        with C{addTimeout} where that may be too long.
+
         @return: fires when its fate is known; fails with PaymentError.
         @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
         """
-        if self._isOver:
-            raise LocalError(f"stream {self.streamID} is closed: open another one")
+        self._checkOpen()
         self.connection.session.sendMoney(self.streamID, sourceAmount)
         deferred: Deferred[PaymentResult] = Deferred(lambda _: self._cancel(offer))
         offer = self._offer(sourceAmount, deferred)
         self.connection.wake()
         return deferred
+
+    def _checkOpen(self) -> None:
+        if self._isOver:
+            raise LocalError(f"stream {self.streamID} is closed: open another one")
 
     def _cancel(self, offer: Offer) -> None:
         """Take back what has not left of an offer."""
@@ -140,9 +179,24 @@ class MoneySide:
 
         @raise LocalError: if one is not a whole number within its limits.
         """
+        self._checkOpen()
         checkAmount("the amount per time", sourceAmount)
         checkAmount("the time in seconds", perSeconds, minimum=1, maximum=10**9)
-        self.connection.setSendRate(self, sourceAmount, perSeconds)
+        connection = self.connection
+        if connection.rates is None:
+            connection.rates = {}
+        old = connection.rates.pop(self.streamID, None)
+        if old is not None:
+            old.stop()
+        if sourceAmount:
+            rate = MoneyRate(connection.account.reactor, self, sourceAmount, perSeconds)
+            connection.rates[self.streamID] = rate
+            rate.start()
+
+    def ping(self) -> None:
+        """Send a packet, so that neither end takes the connection for idle."""
+        self.connection.session.ping()
+        self.connection.wake()
 
     # --- What the connection tells ----------------------------------------------------------
 
@@ -178,7 +232,9 @@ class MoneySide:
         """Money that was offered was taken back by the session."""
         if self._offers is not None:
             self._fire(
-                self._offers.takeBack(event.sourceAmount, event.reason, event.smallestAmount)
+                self._offers.takeBack(
+                    event.sourceAmount, event.reason, event.smallestAmount, event.offered
+                )
             )
 
     def _fire(self, offers: list[Offer]) -> None:

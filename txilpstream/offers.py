@@ -25,6 +25,7 @@ class Offer:
 
     @ivar remaining: source units whose fate is not known.
     @ivar failure: why some of it was taken back, if it was.
+    @ivar offered: all that was ever offered on the stream, this included.
     """
 
     sourceAmount: int
@@ -36,6 +37,7 @@ class Offer:
     inDoubt: int = 0
     failure: str | None = None
     smallestAmount: int | None = None
+    offered: int = 0
 
     def result(self, rejects: tuple[RejectSeen, ...]) -> PaymentResult:
         """What became of it so far."""
@@ -61,9 +63,11 @@ class Offers:
     waiting: list[Offer] = field(default_factory=list)
     toldDoubt: int = 0
 
-    def add(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
+    def add(
+        self, sourceAmount: int, deferred: Deferred[PaymentResult] | None, offered: int = 0
+    ) -> Offer:
         """Money is offered."""
-        offer = Offer(sourceAmount, deferred, sourceAmount)
+        offer = Offer(sourceAmount, deferred, sourceAmount, offered=offered)
         self.waiting.append(offer)
         return offer
 
@@ -120,17 +124,24 @@ class Offers:
         return returned
 
     def takeBack(
-        self, sourceAmount: int, reason: str | None, smallestAmount: int | None = None
+        self,
+        sourceAmount: int,
+        reason: str | None,
+        smallestAmount: int | None = None,
+        offered: int | None = None,
     ) -> list[Offer]:
         """
         Money that had not left was withdrawn: the youngest offers lose it.
 
+        @param offered: what had been offered by then; later offers lose nothing.
         @return: the offers whose fate is known now.
         """
         done = []
         for offer in reversed(list(self.waiting)):
             if not sourceAmount:
                 break
+            if offered is not None and offer.offered > offered:
+                continue
             part = min(sourceAmount, offer.remaining)
             offer.remaining -= part
             sourceAmount -= part

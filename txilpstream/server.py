@@ -2,8 +2,9 @@
 The side that hands out credentials: it knows a client again by the address it gave it.
 
 Nothing is kept of a client before its first packet authenticates. Connections are bounded in number
-and in the bytes they hold together; an idle one is let go when room is needed, and made anew by
-its next packet, unless something of it would be lost.
+and in the bytes they hold together. One that is idle and was not used yet is let go when room is
+needed, and made anew by its next packet; one that was used stays until it is over, for its
+streams, limits and totals would be lost.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+)
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.account import Account
+from txilpstream.account import Account, accountFor
+from txilpstream.amounts import checkAmount
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials, TokenReader
 from txilpstream.crypto import SECRET_LENGTH, SessionKeys
-from txilpstream.errors import LocalError
+from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.protocol import StreamAddress
-from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.configuration import configure
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
 
@@ -33,6 +41,10 @@ _BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
 
 LINGER: Final = 30.0
 """Seconds for which a closed connection still answers: late packets live so long."""
+
+MOST_ENDED: Final = 100_000
+"""Addresses, some 100 bytes each, whose connections are over: a client that comes back to one of
+them and goes on where it was is told that nobody is there any more."""
 
 MAXIMUM_CONNECTIONS: Final = 10_000
 BYTE_BUDGET: Final = 256 << 20
@@ -50,37 +62,43 @@ class StreamServer:
 
     def __init__(
         self,
-        account: Account,
+        account: Any,
         secret: bytes | None = None,
         *,
+        reactor: IReactorTime | None = None,
         policy: Any = None,
         maximumConnections: int = MAXIMUM_CONNECTIONS,
         byteBudget: int = BYTE_BUDGET,
+        closesAccount: bool = False,
         **options: Any,
     ) -> None:
         """
+        @param account: an L{Account <txilpstream.account.Account>}, or a plugin, of which one is
+            made and opened by L{listen}.
+        @param reactor: for the account of a plugin; Twisted's own by default.
         @param secret: 32 octets that every address is made with; without it they are random, and
             addresses end with the process.
         @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}.
+        @param maximumConnections: 1 or more; whoever comes to a full table gets T03.
         @param byteBudget: bytes that all connections may hold for the application.
-        @param options: fields of L{SessionConfiguration}.
+        @param closesAccount: whether to close the account when the server stops.
+        @param options: fields of L{SessionConfiguration
+            <txilpstream.session.configuration.SessionConfiguration>}.
         @raise LocalError: if the secret or an option is not valid.
         """
-        self.account = account
+        self.account = account = accountFor(account, reactor)
         self._reader = TokenReader(
             account.randomBytes(SECRET_LENGTH) if secret is None else secret, account.randomBytes
         )
         self._policy = policy
-        self._maximumConnections = maximumConnections
-        self._budget = ByteBudget(byteBudget)
-        options.setdefault("sourceAssetCode", account.assetCode)
-        options.setdefault("sourceAssetScale", account.assetScale)
-        try:
-            self._configuration = SessionConfiguration(isServer=True, **options)
-        except TypeError as error:
-            raise LocalError(f"an option is not known: {error}") from None
+        self._maximumConnections = checkAmount("maximumConnections", maximumConnections, minimum=1)
+        self._budget = ByteBudget(checkAmount("byteBudget", byteBudget))
+        self._configuration = configure(options, isServer=True)
         self._factory: IProtocolFactory | None = None
+        self._closesAccount = closesAccount
+        self._isStopping = False
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
     def generateCredentials(
@@ -106,46 +124,93 @@ class StreamServer:
         """
         Accept connections; each stream that a client opens gets a protocol of the factory's.
 
-        @return: fires with a port, whose C{stopListening} closes all connections.
-        @raise LocalError: if the account has a server already, or no address.
+        @return: fires with a port, whose C{stopListening} closes all connections; fails if the
+            account cannot be opened.
+        @raise LocalError: if the account has a server already.
         """
-        checkOpen(self.account)
         self.account.setServer(self.receivePrepare)
         self._factory = factory
-        factory.doStart()
-        return succeed(_Port(self))
+        return self.account.whenOpen().addCallbacks(self._cbOpen, self._ebOpen)
+
+    def _cbOpen(self, account: Account) -> IListeningPort:
+        if self._configuration.sourceAssetCode is None:
+            self._configuration = replace(
+                self._configuration,
+                sourceAssetCode=account.assetCode,
+                sourceAssetScale=account.assetScale,
+            )
+        if self._factory is not None:
+            self._factory.doStart()
+        return IListeningPort(_Port(self))
+
+    def _ebOpen(self, failure: Failure) -> Failure:
+        self._factory = None
+        self.account.setServer(None)
+        return failure
 
     def stop(self) -> Deferred[None]:
         """
-        Accept no more, close all connections in good order.
+        Accept no connections more, and close those there are in good order, which takes as long
+        as their clients take what was written and offered.
 
         @return: fires when they are closed.
         """
+        factory = self._factory
+        if factory is None or self._isStopping:
+            return succeed(None) if factory is None else self._whenStopped()
+        self._isStopping = True
+        for connection in list(self.connections.values()):
+            connection.close()
+        return self._whenStopped().addCallback(self._cbStopped, factory)
+
+    def _whenStopped(self) -> Deferred[None]:
+        closing = [connection.whenClosed() for connection in self.connections.values()]
+        return gatherResults(closing).addCallback(lambda _: None)
+
+    def _cbStopped(self, _: None, factory: IProtocolFactory) -> Deferred[None] | None:
         self.account.setServer(None)
-        factory, self._factory = self._factory, None
-        if factory is not None:
-            factory.doStop()
-        for connection, call in list(self._lingering.items()):
+        self._factory = None
+        self._isStopping = False
+        for call in self._lingering.values():
             call.cancel()
-            del self._lingering[connection]
-        closing = [connection.close() for connection in self.connections.values()]
-        return gatherResults(closing).addCallback(lambda _: self.connections.clear())
+        self._lingering.clear()
+        self.connections.clear()
+        factory.doStop()
+        return self.account.close() if self._closesAccount else None
 
     def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
         """Answer a Prepare for one of the addresses that were given out."""
         connection = self.connections.get(segment)
-        if connection is None or (
-            connection.session.isClosed and prepare.amount and connection.session.peerClosed
-        ):
-            known = connection
-            connection = self._recognise(segment, prepare)
-            if connection is None:
-                return _UNEXPECTED if known is None else known.receivePrepare(segment, prepare)
-            if not self._makeRoom():
-                return _BUSY
-            self.connections[segment] = connection
-        elif len(self.connections) > 1:
+        if connection is None or connection.session.isClosed:
+            return self._receiveFirst(segment, prepare, connection)
+        if len(self.connections) > 1:
             self.connections.move_to_end(segment)
+        return connection.receivePrepare(segment, prepare)
+
+    def _receiveFirst(
+        self, segment: str, prepare: Prepare, known: StreamConnection | None
+    ) -> bytes | Deferred[bytes]:
+        """Answer a packet of which no open connection is known."""
+        if known is not None and not known.session.isAnew(prepare):
+            return known.receivePrepare(segment, prepare)
+        connection = self._recognise(segment, prepare)
+        if connection is None:
+            return _UNEXPECTED
+        if self._isStopping:
+            connection.letGo()
+            return _BUSY if known is None else known.receivePrepare(segment, prepare)
+        if known is not None:
+            del self.connections[segment]
+        if not self._makeRoom():
+            connection.letGo()
+            return _BUSY
+        self.connections[segment] = connection
+        if segment in self._ended:
+            if known is None and not connection.session.isAnew(prepare):
+                # Its limits and offsets are forgotten: the client is told that it is over.
+                connection.abort("the connection was forgotten", ErrorCode.NO_ERROR)
+            else:
+                del self._ended[segment]
         return connection.receivePrepare(segment, prepare)
 
     def _recognise(self, segment: str, prepare: Prepare) -> StreamConnection | None:
@@ -186,6 +251,10 @@ class StreamServer:
 
     def _linger(self, segment: str, connection: StreamConnection) -> None:
         """Answer late packets of a closed connection for a while; no server, no packets."""
+        if connection.session.isUsed:
+            self._ended[segment] = None
+            if len(self._ended) > MOST_ENDED:
+                self._ended.popitem(last=False)
         if self._factory is not None:
             reactor = self.account.reactor
             call = reactor.callLater(LINGER, self._forget, segment, connection)
@@ -204,7 +273,7 @@ def checkOpen(account: Account) -> str:
     @raise LocalError: if it has none.
     """
     if not account.address:
-        raise LocalError("the account has no address: open it with Account.open before listening")
+        raise LocalError("the account has no address yet: listen, or open it with Account.open")
     return account.address
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet import error
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocol,
@@ -22,9 +21,8 @@ from zope.interface import implementer
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.interfaces import IMoneyReceiver, IMoneyTransport
-from txilpstream.moneyside import MoneySide
-from txilpstream.protocol import StreamAddress
-from txilpstream.session.sender import LOW_WATER
+from txilpstream.producerside import ProducerSide
+from txilpstream.protocol import StreamAddress, lostBecause
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -36,12 +34,9 @@ _log = Logger()
 READ_SIZE: Final = 1 << 16
 """Bytes that a protocol gets at once, so that it can pause in good time."""
 
-PULLS: Final = 8
-"""How often a pull producer is asked in one turn."""
-
 
 @implementer(IMoneyTransport)
-class Stream(MoneySide):
+class Stream(ProducerSide):
     """
     One stream as its protocol sees it.
 
@@ -55,23 +50,15 @@ class Stream(MoneySide):
         "__weakref__",
         "_isEnded",
         "_isPaused",
-        "_isPulling",
-        "_producer",
-        "_producerIsPaused",
         "_takesMoney",
-        "disconnecting",
         "protocol",
     )
 
     def __init__(self, connection: StreamConnection, streamID: int) -> None:
         super().__init__(connection, streamID)
         self.protocol: Any = None
-        self.disconnecting = False
         self._isPaused = False
         self._isEnded = False
-        self._producer: Any = None
-        self._isPulling = False
-        self._producerIsPaused = False
         self._takesMoney = False
 
     def start(self, protocol: IProtocol) -> None:
@@ -94,11 +81,8 @@ class Stream(MoneySide):
         if self._isOver or self._totals.state or not data:
             return
         self.connection.session.sendData(self.streamID, data)
-        isPushing = self._producer is not None and not self._isPulling
-        if isPushing and not self._producerIsPaused and self._totals.queue.unsent >= LOW_WATER:
-            self._producerIsPaused = True
-            self._producer.pauseProducing()
         self.connection.wake()
+        self._pauseProducer()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send many pieces of bytes."""
@@ -142,44 +126,6 @@ class Stream(MoneySide):
         )
 
     # --- IConsumer and IPushProducer ------------------------------------------------------
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        Let a producer write as fast as the peer takes it.
-
-        @raise RuntimeError: if there is one already.
-        """
-        if self._producer is not None:
-            raise RuntimeError("a producer is registered already: unregister that one first")
-        if self._isOver:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        self._isPulling = not streaming
-        self._producerIsPaused = False
-        if self._isPulling:
-            self.connection.pulling[self.streamID] = self
-            self.connection.wake()
-
-    def unregisterProducer(self) -> None:
-        """The producer writes no more."""
-        self._producer = None
-        self.connection.pulling.pop(self.streamID, None)
-        if self.disconnecting:
-            self.loseWriteConnection()
-
-    def pull(self) -> None:
-        """Ask a pull producer for more while little waits to leave."""
-        for _ in range(PULLS):
-            if self._producer is None or self._totals.queue.unsent >= LOW_WATER:
-                return
-            self._producer.resumeProducing()
-
-    def drained(self) -> None:
-        """Little waits to leave: the producer may go on."""
-        if self._producer is not None and self._producerIsPaused:
-            self._producerIsPaused = False
-            self._producer.resumeProducing()
 
     def pauseProducing(self) -> None:
         """Deliver no more bytes; the peer is stopped by its window."""
@@ -249,6 +195,7 @@ class Stream(MoneySide):
     def sendingEnded(self) -> None:
         """The peer has all that was sent: a half closed protocol is told, others are done."""
         if self.disconnecting:
+            self.connection.session.ignoreStream(self.streamID)
             self.closed(None)
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             try:
@@ -257,28 +204,30 @@ class Stream(MoneySide):
                 self._failed("writeConnectionLost")
 
     def _failed(self, method: str) -> None:
-        """The protocol raised: its stream ends, no other does."""
-        _log.failure("{method} of a protocol raised; its stream is closed", method=method)
-        self._abort(ConnectionEnded(f"{method} of the protocol raised"))
+        """The protocol or the producer raised: its stream ends, no other does."""
+        _log.failure("{method} of an application raised; its stream is closed", method=method)
+        self._abort(ConnectionEnded(f"{method} of the application raised"))
 
-    def closed(self, reason: StreamError | None) -> None:
-        """Both halves are over."""
+    def closed(self, reason: StreamError | None, held: int = 0) -> None:
+        """
+        Both halves are over.
+
+        @param held: source units on their way, of which nothing more will be told here.
+        """
         if self._isOver:
             return
         self._isOver = True
-        producer, self._producer = self._producer, None
         self.connection.forget(self)
-        if producer is not None:
-            producer.stopProducing()
+        self._stopProducer()
         if self._offers is not None:
-            message = str(reason or "the stream was closed before all money was sent")
-            self._fire(self._offers.abandon(self._totals.moneyOut.held, message))
+            message = "the stream was closed before all money was sent"
+            if reason is not None:
+                message = getattr(reason, "message", "") or str(reason)
+            self._fire(self._offers.abandon(held, message))
         protocol, self.protocol = self.protocol, None
         if protocol is None:
             return
-        why = Failure(  # type: ignore[no-untyped-call]
-            error.ConnectionDone() if reason is None else reason
-        )
+        why = Failure(lostBecause(reason))  # type: ignore[no-untyped-call]
         try:
             protocol.connectionLost(why)
         except Exception:

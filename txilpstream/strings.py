@@ -1,10 +1,11 @@
 """
 Endpoint strings, for C{serverFromString} and C{clientFromString}.
 
-A server is C{ilpstream:PLUGIN} with C{secret=} or C{secretFile=}; a client is C{ilpstream:PLUGIN}
-with C{address=} and C{secret=}. PLUGIN is a description as C{pluginFromString} takes it, its colons
-escaped; without it, it comes from the environment variable C{ILP_PLUGIN}. Secrets are 32 octets in
-base64url or hex. This module is imported whenever Twisted looks for plugins, so it imports what it
+A server is C{ilpstream:plugin=PLUGIN} with C{secret=} or C{secretFile=}; a client is
+C{ilpstream:plugin=PLUGIN} with C{address=} and C{secret=}. PLUGIN is a description as
+C{pluginFromString} takes it, quoted with C{twisted.internet.endpoints.quoteStringArgument}; without
+it, the plugin is that of the environment variable C{ILP_PLUGIN}. Secrets are 32 octets in base64url
+or hex. This module is imported whenever Twisted looks for plugins, so it imports what it
 needs only when it is used.
 """
 
@@ -26,7 +27,6 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from txilpstream.account import Account
     from txilpstream.credentials import Credentials
 
 __all__ = ["ClientParser", "ServerParser", "readSecret"]
@@ -79,16 +79,11 @@ class _Server:
         @return: fires with a port, whose C{server} gives credentials to clients.
         """
         from txilpstream.account import Account
-
-        opened = Account.open(self._reactor, self._plugin)
-        return opened.addCallback(self._cbOpened, protocolFactory)
-
-    def _cbOpened(
-        self, account: Account, protocolFactory: IProtocolFactory
-    ) -> Deferred[IListeningPort]:
         from txilpstream.server import StreamServer
 
-        return StreamServer(account, self._secret).listen(protocolFactory)
+        account = Account(self._reactor, self._plugin)
+        server = StreamServer(account, self._secret, closesAccount=True)
+        return server.listen(protocolFactory)
 
 
 @implementer(IStreamClientEndpoint)
@@ -106,23 +101,18 @@ class _Client:
         @return: fires with the protocol, connected.
         """
         from txilpstream.account import Account
-
-        if self._endpoint is not None:
-            return self._endpoint.connect(protocolFactory)
-        opened = Account.open(self._reactor, self._plugin)
-        return opened.addCallback(self._cbOpened, protocolFactory)
-
-    def _cbOpened(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         from txilpstream.client import StreamClient
         from txilpstream.endpoints import StreamClientEndpoint
 
-        self._endpoint = StreamClientEndpoint(StreamClient(account), self._credentials)
+        if self._endpoint is None:
+            client = StreamClient(Account(self._reactor, self._plugin))
+            self._endpoint = StreamClientEndpoint(client, self._credentials)
         return self._endpoint.connect(protocolFactory)
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class ServerParser:
-    """C{ilpstream:PLUGIN:secretFile=PATH}."""
+    """C{ilpstream:plugin=PLUGIN:secretFile=PATH}."""
 
     prefix = "ilpstream"
 
@@ -148,7 +138,7 @@ class ServerParser:
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class ClientParser:
-    """C{ilpstream:PLUGIN:address=ADDRESS:secret=SECRET}."""
+    """C{ilpstream:plugin=PLUGIN:address=ADDRESS:secret=SECRET}."""
 
     prefix = "ilpstream"
 

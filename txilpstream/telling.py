@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from txilpstream.errors import ConnectionEnded, StreamError
+from txilpstream.opening import acceptStream
 from txilpstream.session import events
-from txilpstream.stream import Stream
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -31,11 +31,7 @@ def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
 
 
 def _toldOpened(connection: StreamConnection, event: events.StreamOpened) -> None:
-    stream = connection.streams[event.streamID] = Stream(connection, event.streamID)
-    if connection.factory is None:
-        stream.abortConnection()
-    else:
-        connection.startStream(stream, connection.factory)
+    acceptStream(connection, event.streamID)
 
 
 def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
@@ -95,12 +91,18 @@ def _toldSendingEnded(connection: StreamConnection, event: events.SendingEnded) 
 def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) -> None:
     stream = connection.streams.get(event.streamID)
     if stream is not None:
-        stream.closed(event.error)
+        stream.closed(event.error, event.held)
+
+
+def _toldReceipt(connection: StreamConnection, event: events.ReceiptArrived) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.receiptArrived(event.receipt)
 
 
 def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) -> None:
     for stream in list(connection.streams.values()):
-        stream.closed(event.error)
+        stream.closed(event.error, stream.moneyInFlight)
     waiting, connection.opening = connection.opening, []
     reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
     for opened in waiting:
@@ -110,6 +112,7 @@ def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) ->
     for closed in closing:
         if not closed.called:
             closed.callback(None)
+    connection.account.forget(connection)
     if connection.onEnd is not None:
         connection.onEnd(connection)
 
@@ -118,7 +121,7 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.PeerAnswered: _toldAnswered,
     events.PeerAddressChanged: _toldNothing,
     events.AssetDetailsLearned: _toldNothing,
-    events.ReceiptArrived: _toldNothing,
+    events.ReceiptArrived: _toldReceipt,
     events.StreamOpened: _toldOpened,
     events.DataArrived: _toldData,
     events.DataDrained: _toldDrained,

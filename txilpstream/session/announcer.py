@@ -77,7 +77,8 @@ class Announcer:
             return StreamMoneyBlocked(streamID, money.sendMax, money.sent)
         if kind == StreamDataBlocked.type:
             return StreamDataBlocked(streamID, stream.queue.offset + stream.queue.unsent)
-        if stream.queue.offset or money.left or streamID > self._streams.peerMaxStreamID:
+        isKnown = stream.queue.offset or money.left
+        if isKnown or stream.isAborted or streamID > self._streams.peerMaxStreamID:
             return None
         stream.hasOpened = True
         return StreamData(streamID, 0, b"")

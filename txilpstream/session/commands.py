@@ -7,12 +7,10 @@ it from there.
 
 from __future__ import annotations
 
-from typing import Final
-
 from txilpstream.amounts import U64_MAX, checkAmount
 from txilpstream.errors import LocalError, StreamError
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.state import SessionState
+from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.stream import OPEN, SessionStream
 from txilpstream.wire.frames import (
     ConnectionMaxData,
@@ -24,9 +22,6 @@ from txilpstream.wire.frames import (
 )
 
 __all__ = ["StreamCommands"]
-
-LONGEST_MESSAGE: Final = 200
-"""Characters of a close message that are sent: it must fit into a packet with others."""
 
 
 class StreamCommands:
@@ -105,7 +100,9 @@ class StreamCommands:
         checkAmount(
             "the total to send", sourceAmount, minimum=stream.moneyOut.left, maximum=U64_MAX
         )
-        stream.moneyOut.sendMax = sourceAmount
+        money = stream.moneyOut
+        money.offered += max(0, sourceAmount - money.sendMax)
+        money.sendMax = sourceAmount
         self._state.streams.refresh(stream)
 
     def withdrawMoney(self, streamID: int, sourceAmount: int) -> int:
@@ -167,6 +164,17 @@ class StreamCommands:
         stream = self._state.streams.open.get(streamID)
         if stream is not None and stream.advance("close"):
             self._state.settleStream(stream)
+
+    def ignoreStream(self, streamID: int) -> None:
+        """Nobody is there any more to be told of money: what still comes is refused."""
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.isDeaf = True
+
+    def ping(self) -> None:
+        """Say something, so that the connection is not taken for idle at either end."""
+        if self._state.destination:
+            self._state.controls.add(ConnectionMaxData.type)
 
     def abortStream(
         self, streamID: int, error: StreamError | None, code: int, message: str = ""

@@ -6,15 +6,15 @@ This module knows numbers and checks them; it knows nothing of how they are kept
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.wire.address import checkAddress
 
-__all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration"]
+__all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration", "configure"]
 
 ANSWER_MARGIN: Final = 5.0
 """Seconds after a packet's expiry at which its money is in doubt: a connector's answer may be
@@ -23,6 +23,18 @@ late."""
 MAX_FRAGMENT_SIZE: Final = 31000
 """Octets: with the longest address and all other fields the ILP packet stays within the 32,767
 that the strictest peer's HTTP body takes."""
+
+_NOT_OPTIONS: Final = frozenset(
+    (
+        "isServer",
+        "destinationAddress",
+        "sourceAddress",
+        "connectionTag",
+        "receiptNonce",
+        "receiptSecret",
+    )
+)
+"""What credentials and addresses say; no application sets these for a connection."""
 
 _ONE_PERCENT: Final = Ratio(1, 100)
 
@@ -95,7 +107,13 @@ class SessionConfiguration:
         for address in (self.destinationAddress, self.sourceAddress):
             if address:
                 checkAddress(address)
-        if self.slippage > Ratio(1):
+        for name in ("slippage", "receiveTolerance", "minimumRate"):
+            ratio = getattr(self, name)
+            if not isinstance(ratio, Ratio) and (ratio is not None or name != "minimumRate"):
+                raise LocalError(
+                    f"{name} is {ratio!r}: it must be a Ratio, such as Ratio.fromString('0.01')"
+                )
+        if Ratio(1) < self.slippage:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
         for name, least, most in (
             ("maximumPacketAmount", 1, U64_MAX),
@@ -109,6 +127,10 @@ class SessionConfiguration:
             ("padTo", 0, MAX_FRAGMENT_SIZE),
         ):
             checkAmount(name, getattr(self, name), minimum=least, maximum=most)
+        for name in ("packetExpiry", "deadlineSinceFulfill", "idleTimeout"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+                raise LocalError(f"{name} is {seconds!r}: it must be a number of seconds")
         if not 1 <= self.packetExpiry <= 3600 or not 1 <= self.idleTimeout <= 1e9:
             raise LocalError(
                 f"packetExpiry is {self.packetExpiry} and must be from 1 to 3600 s; idleTimeout "
@@ -119,5 +141,24 @@ class SessionConfiguration:
                 f"deadlineSinceFulfill is {self.deadlineSinceFulfill} s: it must be more than the "
                 f"packet expiry of {self.packetExpiry} s and {ANSWER_MARGIN} s"
             )
+        if len(self.sourceAssetCode or "") > 100:
+            raise LocalError("sourceAssetCode must have at most 100 characters")
         if self.sourceAssetScale is not None:
             checkAmount("sourceAssetScale", self.sourceAssetScale, maximum=255)
+
+
+def configure(options: Mapping[str, Any], **own: Any) -> SessionConfiguration:
+    """
+    Make a configuration of what an application may say and what is said for it.
+
+    @param options: fields of L{SessionConfiguration}, by name.
+    @param own: fields that the application may not say.
+    @raise LocalError: if an option is not known, is not the application's to say, or not valid.
+    """
+    known = {item.name for item in fields(SessionConfiguration)} - _NOT_OPTIONS
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise LocalError(
+            f"an option is not known: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+    return SessionConfiguration(**options, **own)

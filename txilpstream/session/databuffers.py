@@ -29,13 +29,23 @@ class SendQueue:
     @ivar outstanding: bytes that left and are not known to have been delivered.
     """
 
-    __slots__ = ("_chunks", "_fragments", "_lost", "_taken", "offset", "outstanding", "unsent")
+    __slots__ = (
+        "_chunks",
+        "_fragments",
+        "_lost",
+        "_taken",
+        "_unsure",
+        "offset",
+        "outstanding",
+        "unsent",
+    )
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._taken = 0
         self._fragments: dict[int, bytes] = {}
         self._lost: dict[int, None] = {}
+        self._unsure: set[int] = set()
         self.unsent = 0
         self.offset = 0
         self.outstanding = 0
@@ -98,23 +108,40 @@ class SendQueue:
         if data is not None:
             self.outstanding -= len(data)
             self._lost.pop(offset, None)
+            self._unsure.discard(offset)
 
-    def lose(self, offset: int) -> None:
-        """A fragment was not delivered, as far as is known; it will be sent again."""
-        if offset in self._fragments:
-            self._lost[offset] = None
+    def lose(self, offset: int, *, isSure: bool = True) -> bool:
+        """
+        A fragment was not delivered, as far as is known; it will be sent again.
+
+        @param isSure: whether it certainly was not.
+        @return: whether there is such a fragment still.
+        """
+        if offset not in self._fragments:
+            return False
+        self._lost[offset] = None
+        if not isSure:
+            self._unsure.add(offset)
+        return True
+
+    def isSure(self, offset: int) -> bool:
+        """Whether no copy of a fragment can have been delivered without our knowing."""
+        return offset not in self._unsure
 
     @property
     def isEmpty(self) -> bool:
         """Whether everything that was written has been delivered."""
         return not self.unsent and not self._fragments
 
-    def clear(self) -> None:
-        """Forget all that is not delivered."""
+    def clear(self) -> int:
+        """Forget all that is not delivered; gives how many bytes left and certainly came back."""
+        back = sum(len(self._fragments[offset]) for offset in self._lost if self.isSure(offset))
         self._chunks.clear()
         self._fragments.clear()
         self._lost.clear()
+        self._unsure.clear()
         self._taken = self.unsent = self.outstanding = 0
+        return back
 
 
 class Reassembler:

@@ -1,12 +1,15 @@
 """
 How long a connection waits: for a fulfill, for one with money, and for any word of the peer.
 
+A connection that is to close waits for the peer to take what was written and offered, as long as
+the peer takes anything of it.
+
 This file knows moments only; what is given up when one of them comes is done elsewhere.
 """
 
 from __future__ import annotations
 
-from txilpstream.errors import ConnectionEnded
+from txilpstream.errors import ConnectionEnded, RejectSeen
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.offers import Offers
 from txilpstream.session.path import NEVER, Path
@@ -27,6 +30,7 @@ class Deadlines:
 
     __slots__ = (
         "_configuration",
+        "_drainedAt",
         "_offers",
         "_path",
         "_sender",
@@ -50,18 +54,23 @@ class Deadlines:
         self._sender = sender
         self.fulfilledAt: float | None = None
         self.moneyAt: float | None = None
+        self._drainedAt: float | None = None
 
-    def fulfilled(self, amount: int, now: float) -> None:
+    def fulfilled(self, amount: int, hasData: bool, now: float) -> None:
         """A packet was fulfilled: what still waits has as long again."""
         self.fulfilledAt = now
         if amount:
             self.moneyAt = now
+        if self._drainedAt is not None and (amount or hasData):
+            self._drainedAt = now
 
     def note(self, now: float) -> None:
         """Remember since when something waits to be fulfilled, and forget it if nothing does."""
         sender, state, inFlight = self._sender, self._state, self._path.inFlight
         if state.heardAt is None:
             state.heardAt = now
+        if state.isDraining and self._drainedAt is None:
+            self._drainedAt = now
         if not state.destination:
             return
         if not (inFlight.packets or sender.hasWork):
@@ -81,12 +90,16 @@ class Deadlines:
             return
         deadline = self._configuration.deadlineSinceFulfill
         if self.fulfilledAt is not None and now >= self.fulfilledAt + deadline:
-            rejects = self._path.patience.rejects
-            state.end(ConnectionEnded(f"nothing was fulfilled for {deadline} s", rejects))
+            state.end(ConnectionEnded(f"nothing was fulfilled for {deadline} s", self._rejects))
+        elif self._drainedAt is not None and now >= self._drainedAt + deadline:
+            state.closeMessage = "the peer took no more for too long"
+            state.owesClose = True
+            state.end(ConnectionEnded(f"the peer took nothing for {deadline} s", self._rejects))
         elif self.moneyAt is not None and now >= self.moneyAt + deadline:
             self.moneyAt = None
             self._offers.fail(f"no money was fulfilled for {deadline} s")
         elif now >= self._idleAt():
+            state.owesClose = True  # the peer may wait longer, and would find nobody any more
             state.end(ConnectionEnded("nothing was heard of the peer for too long"))
 
     def next(self) -> float:
@@ -100,7 +113,13 @@ class Deadlines:
             moment = min(moment, self.fulfilledAt + deadline)
         if self.moneyAt is not None:
             moment = min(moment, self.moneyAt + deadline)
+        if self._drainedAt is not None:
+            moment = min(moment, self._drainedAt + deadline)
         return moment
+
+    @property
+    def _rejects(self) -> tuple[RejectSeen, ...]:
+        return self._path.patience.rejects
 
     def _idleAt(self) -> float:
         """When the peer has been silent for too long; while packets are under way it is not."""

@@ -124,12 +124,14 @@ class MoneyFailed:
     @ivar sourceAmount: how much was taken back, in source units.
     @ivar reason: why, for people.
     @ivar smallestAmount: the smallest that could be sent, where the rate is the cause, else None.
+    @ivar offered: all that had been offered on the stream by then: later offers are not meant.
     """
 
     streamID: int
     sourceAmount: int
     reason: str
     smallestAmount: int | None
+    offered: int = 0
 
 
 @dataclass(slots=True)
@@ -156,10 +158,16 @@ class SendingEnded:
 
 @dataclass(slots=True)
 class StreamClosed:
-    """Both halves of a stream are over; C{error} says why if it was not in good order."""
+    """
+    Both halves of a stream are over.
+
+    @ivar error: why, if it was not in good order.
+    @ivar held: source units that were on their way when it ended; of them nothing more is told.
+    """
 
     streamID: int
     error: StreamError | None
+    held: int = 0
 
 
 @dataclass(slots=True)

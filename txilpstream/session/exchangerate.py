@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from txilpstream.amounts import Ratio
+from txilpstream.amounts import U64_MAX, Ratio
 
 __all__ = ["ExchangeRate"]
 
@@ -45,6 +45,7 @@ class ExchangeRate:
     @ivar high: the rate is less than this, or equal where nothing is rounded away.
     @ivar floor: the least rate at which money leaves; None until it is fixed.
     @ivar isFree: whether any rate is taken, even 0.
+    @ivar mostPerPacket: the largest amount whose minimum a packet can carry, in source units.
     @ivar smallest: the least amount that delivers at least one unit and meets its minimum, at the
         lowest rate that was measured above the floor; 1 while that is not known.
     """
@@ -59,6 +60,7 @@ class ExchangeRate:
         "high",
         "isFree",
         "low",
+        "mostPerPacket",
         "smallest",
     )
 
@@ -66,13 +68,24 @@ class ExchangeRate:
         self._slippage = slippage
         self._lowest: Ratio | None = None
         self.isFree = acceptAnyRate
-        self.floor: Ratio | None = Ratio(0) if acceptAnyRate else minimumRate
+        self.floor: Ratio | None = None
+        self.mostPerPacket = U64_MAX
         self.low: Ratio | None = None
         self.high: Ratio | None = None
         self.smallest = 1
         self._expectedOf = -1
         self._expected = (0, 0)
         self._isUseful = True
+        floor = Ratio(0) if acceptAnyRate else minimumRate
+        if floor is not None:
+            self._setFloor(floor)
+
+    def _setFloor(self, floor: Ratio) -> None:
+        self.floor = floor
+        self._expectedOf = -1
+        if floor.numerator > floor.denominator:
+            self.mostPerPacket = U64_MAX * floor.denominator // floor.numerator
+        self._lower()
 
     def observe(self, sourceAmount: int, delivered: int) -> None:
         """
@@ -100,9 +113,7 @@ class ExchangeRate:
     def fix(self) -> None:
         """Set the floor from what was measured, less the slippage; it never changes again."""
         if self.floor is None and self.low is not None:
-            self.floor = self.low.less(self._slippage)
-            self._expectedOf = -1
-            self._lower()
+            self._setFloor(self.low.less(self._slippage))
 
     def minimumDelivery(self, sourceAmount: int) -> int:
         """The least that a packet must deliver, in destination units; the floor must be fixed."""
@@ -156,7 +167,7 @@ class ExchangeRate:
         @param most: what one packet may carry.
         @return: 0 if nothing useful can be sent.
         """
-        amount = min(offered, most)
+        amount = min(offered, most, self.mostPerPacket)
         smallest = self.smallest
         rest = offered - amount
         if 0 < rest < smallest and not self.isUseful(rest) and offered >= 2 * smallest:

@@ -20,6 +20,7 @@ from txilpstream.session.events import (
     StreamEnded,
 )
 from txilpstream.session.state import SessionState
+from txilpstream.session.stream import CLOSING
 from txilpstream.wire.address import isAddress
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
@@ -39,6 +40,9 @@ from txilpstream.wire.frames import (
 )
 
 __all__ = ["HEARD"]
+
+LONGEST_CODE: Final = 100
+"""Characters of an asset code: those in use have three or four."""
 
 LONGEST_MESSAGE: Final = 500
 """Characters of a close message that are kept: the peer may send many."""
@@ -61,6 +65,8 @@ def _hearAddress(state: SessionState, frame: ConnectionNewAddress) -> None:
 
 def _hearAsset(state: SessionState, frame: ConnectionAssetDetails) -> None:
     details = (frame.sourceAssetCode, frame.sourceAssetScale)
+    if len(frame.sourceAssetCode) > LONGEST_CODE:
+        raise PeerError(ErrorCode.FRAME_FORMAT_ERROR, "an asset code is too long")
     if state.assetDetails is None:
         state.assetDetails = details
         state.events.append(AssetDetailsLearned(*details))
@@ -83,7 +89,7 @@ def _hearMaxStreamID(state: SessionState, frame: ConnectionMaxStreamID) -> None:
     streams.peerMaxStreamID = frame.maxStreamID
     state.wasUnblocked = True
     for stream in streams.open.values():
-        if not stream.hasOpened and stream.streamID <= frame.maxStreamID:
+        if not stream.hasOpened and stream.streamID <= frame.maxStreamID and stream.state < CLOSING:
             state.controls.add(StreamData.type, stream.streamID)
             if state.isReachable and stream.isStarted:
                 state.controls.add(StreamMaxMoney.type, stream.streamID)
@@ -146,7 +152,7 @@ def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
         state.controls.drop(stream.streamID)
         state.acknowledgeClose(stream)
     elif not stream.isEnded:
-        stream.isEnded = True
+        stream.isEnded = stream.isDeaf = True
         state.events.append(StreamEnded(stream.streamID))
         state.finishStream(stream)
 

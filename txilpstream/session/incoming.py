@@ -53,7 +53,7 @@ def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionSt
     tolerance = state.configuration.receiveTolerance
     if len(frames) == 1 and frames[0].shares:
         stream = streams.get(frames[0].streamID)
-        if stream is None or stream.isEnded or not stream.moneyIn.takes(amount, tolerance):
+        if stream is None or stream.isDeaf or not stream.moneyIn.takes(amount, tolerance):
             return None
         return [(stream, amount)]
     if not any([frame.shares for frame in frames]):
@@ -67,7 +67,7 @@ def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionSt
             (
                 streamID
                 for streamID, stream in streams.items()
-                if not stream.isEnded
+                if not stream.isDeaf
                 and stream.moneyIn.receiveMax - stream.moneyIn.totalReceived
                 >= totals.get(streamID, 0) + rest
             ),
@@ -80,7 +80,7 @@ def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionSt
     for streamID, part in totals.items():
         if part:
             target = streams.get(streamID)
-            if target is None or target.isEnded or not target.moneyIn.takes(part, tolerance):
+            if target is None or target.isDeaf or not target.moneyIn.takes(part, tolerance):
                 return None
             parts.append((target, part))
     return parts
@@ -140,10 +140,11 @@ def isOldData(state: SessionState, incoming: Incoming) -> bool:
 def lateFrames(state: SessionState, incoming: Incoming) -> list[Frame]:
     """What is said of money for streams that are closed."""
     streams = state.streams.open
-    late: list[Frame] = []
+    late: dict[int, Frame] = {}
     for frame in incoming.money:
-        stream = streams.get(frame.streamID)
-        if stream is None or stream.isEnded:
+        streamID = frame.streamID
+        stream = streams.get(streamID)
+        if (stream is None or stream.isDeaf) and streamID not in late:
             message = "the stream is closed"
-            late.append(StreamClose(frame.streamID, ErrorCode.STREAM_STATE_ERROR, message))
-    return late
+            late[streamID] = StreamClose(streamID, ErrorCode.STREAM_STATE_ERROR, message)
+    return list(late.values())

@@ -31,7 +31,8 @@ class SentPacket:
     @ivar expected: destination units that it was expected to deliver.
     @ivar stream: the stream whose money it carries, None if none; it is kept as long as money of it
         may still be settled, even if nothing else knows it any more.
-    @ivar fragments: stream id and offset of each fragment of data it carries.
+    @ivar fragments: stream id, offset and size of each fragment of data it carries; the size is 0
+        if another copy may have been delivered.
     @ivar controls: the keys of the control frames it carries, with their versions.
     @ivar isProbe: whether it only asks for the rate.
     @ivar isResent: whether its data was given up as lost and is on its way again.
@@ -45,7 +46,7 @@ class SentPacket:
     minimum: int = 0
     expected: int = 0
     stream: Any = None
-    fragments: tuple[tuple[int, int], ...] = ()
+    fragments: tuple[tuple[int, int, int], ...] = ()
     controls: tuple[tuple[tuple[int, int], int], ...] = ()
     isProbe: bool = False
     isResent: bool = False

@@ -18,6 +18,7 @@ class MoneySender:
     What this end sends on one stream. Source amounts are in its own units.
 
     @ivar sendMax: offered in all.
+    @ivar offered: what was ever offered, that which was taken back since included.
     @ivar held: in packets that wait for an answer.
     @ivar sent: in packets that were fulfilled.
     @ivar unanswered: in packets that were not answered in time.
@@ -35,6 +36,7 @@ class MoneySender:
         "held",
         "heldDelivery",
         "isTold",
+        "offered",
         "peerMax",
         "peerReceived",
         "sendMax",
@@ -44,6 +46,7 @@ class MoneySender:
 
     def __init__(self) -> None:
         self.sendMax = 0
+        self.offered = 0
         self.held = 0
         self.sent = 0
         self.unanswered = 0

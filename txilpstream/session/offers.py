@@ -128,6 +128,8 @@ class Offers:
 
     def _whyTooFew(self, unsent: int) -> str:
         rate, most = self._path.rate, self._path.mostPerPacket
+        if not rate.mostPerPacket:
+            return f"at the rate floor of {rate.floor} a single unit would not fit into 64 bits"
         return (
             f"{min(unsent, most)} of {unsent} units are the most that a packet may carry and too "
             f"few to deliver anything at the rate floor of {rate.floor}; the smallest amount is "
@@ -191,5 +193,6 @@ class Offers:
         unsent = stream.moneyOut.withdraw()
         smallest = self._path.rate.smallest if isRate else None
         state.streams.refresh(stream)
-        state.events.append(MoneyFailed(stream.streamID, unsent, reason, smallest))
+        offered = stream.moneyOut.offered
+        state.events.append(MoneyFailed(stream.streamID, unsent, reason, smallest, offered))
         state.settleStream(stream)

@@ -68,7 +68,7 @@ class Packer:
         minimum: int = 0,
         expected: int = 0,
         stream: SessionStream | None = None,
-        fragments: tuple[tuple[int, int], ...] = (),
+        fragments: tuple[tuple[int, int, int], ...] = (),
         isProbe: bool = False,
     ) -> Outgoing:
         """Write the packet and its record; a probe has a condition that nobody can fulfill."""

@@ -22,11 +22,12 @@ from txilpstream.session.incoming import (
     splitAmount,
     takesData,
 )
-from txilpstream.session.replyframes import addLimits, addReceipts
+from txilpstream.session.replyframes import addLimits, addReceipts, fit
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
 from txilpstream.wire.frames import (
     ConnectionClose,
+    ConnectionNewAddress,
     Frame,
     StreamClose,
     StreamData,
@@ -50,6 +51,9 @@ __all__ = ["Incoming", "Receiver"]
 OVER_LIMIT_PATIENCE: Final = 10.0
 """Seconds of packets over the money limit: a hundred may be in flight when it is met."""
 
+FIRST_SEQUENCES: Final = 16
+"""A packet of a lower number that tells an address begins a connection."""
+
 _UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
 
 _OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
@@ -59,7 +63,7 @@ _CLOSING: Final = (StreamClose, ConnectionClose)
 class Receiver:
     """Answers Prepares."""
 
-    __slots__ = ("_keys", "_overLimitAt", "_overLimitSince", "_randomBytes", "_state")
+    __slots__ = ("_first", "_keys", "_overLimitAt", "_overLimitSince", "_randomBytes", "_state")
 
     def __init__(
         self, state: SessionState, keys: SessionKeys, randomBytes: Callable[[int], bytes]
@@ -69,6 +73,25 @@ class Receiver:
         self._randomBytes = randomBytes
         self._overLimitSince: float | None = None
         self._overLimitAt = 0.0
+        self._first = b""
+
+    def isAnew(self, prepare: Prepare) -> bool:
+        """Whether a Prepare for a connection that is over starts another one."""
+        plain = self._keys.open(prepare.data)
+        if plain is None or prepare.data[:IV_LENGTH] == self._first:
+            return False
+        try:
+            packet = decodePacket(plain)
+        except DecodeError:
+            return False
+        state = self._state
+        if prepare.amount and state.error is None and not state.isDraining:
+            return packet.packetType == PREPARE
+        return (
+            packet.packetType == PREPARE
+            and packet.sequence <= FIRST_SEQUENCES
+            and any(isinstance(frame, ConnectionNewAddress) for frame in packet.frames)
+        )
 
     # --- First step: what is it? -----------------------------------------------------------
 
@@ -85,6 +108,8 @@ class Receiver:
             return Incoming(prepare)
         incoming = Incoming(prepare, packet)
         state = self._state
+        if not state.hasAnswered:
+            self._first = prepare.data[:IV_LENGTH]
         state.authentic(now)
         fulfillment = self._keys.fulfillment(prepare.data)
         if conditionOf(fulfillment) == prepare.executionCondition:
@@ -234,6 +259,9 @@ class Receiver:
         for frame in incoming.data:
             target = streams.open.get(frame.streamID)
             if target is None or target.isEnded:
+                # It counted for the sender; nobody keeps it, so it counts as consumed at once.
+                streams.grant.received += len(frame.data)
+                streams.grant.consumed += len(frame.data)
                 continue
             data = target.data
             held, waiting, highest = data.held, data.waiting, data.highest
@@ -264,7 +292,7 @@ class Receiver:
             packet.sequence,
             FULFILL if isTaken else REJECT,
             incoming.prepare.amount,
-            frames,
+            fit(frames),
             state.configuration.padTo,
         )
         state.encrypted += 1

@@ -21,10 +21,17 @@ from txilpstream.wire.frames import (
     Frame,
     StreamClose,
     StreamReceipt,
+    encodeFrame,
 )
 from txilpstream.wire.packet import StreamPacket
 
-__all__ = ["addLimits", "addReceipts"]
+__all__ = ["addLimits", "addReceipts", "fit"]
+
+FEW_FRAMES: Final = 24
+"""So many frames fit into any answer: the longest, a close and its message, has 830 octets."""
+
+MAX_ANSWER: Final = 31000
+"""Octets of frames in an answer: a reply holds 32,767 octets of data, envelope and all."""
 
 _TOUCHING: Final = frozenset(range(0x10, 0x17))
 """Frames that name a stream; a receipt asks for no answer about it."""
@@ -34,14 +41,17 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
     """Say the limits of the streams that the packet touches, and of the connection."""
     streams, announcer = state.streams, state.announcer
     touched: dict[int, None] = {}
+    isAsked = False
     for frame in packet.frames:
         kind = frame.type
         if kind in _TOUCHING:
             touched[frame.streamID] = None  # type: ignore[union-attr]
         elif kind == ConnectionNewAddress.type:
-            asset = announcer.asset()
-            if asset is not None:
-                frames.append(asset)
+            isAsked = True
+    if isAsked:
+        asset = announcer.asset()
+        if asset is not None:
+            frames.append(asset)
     for streamID in touched:
         stream = streams.open.get(streamID)
         if stream is not None:
@@ -67,6 +77,24 @@ def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame
         if stream is not None and stream.state >= CLOSING:
             frames.append(StreamClose(streamID, stream.closeCode, stream.closeMessage))
             state.acknowledgeClose(stream)
+
+
+def fit(frames: list[Frame | bytes]) -> list[Frame | bytes]:
+    """
+    Leave out what an answer has no room for: how much is said depends on what was asked.
+
+    An answer that could not be written would be no answer, after its money was credited.
+    """
+    if len(frames) <= FEW_FRAMES:
+        return frames
+    kept: list[Frame | bytes] = []
+    room = MAX_ANSWER
+    for frame in frames:
+        octets = frame if isinstance(frame, bytes) else encodeFrame(frame)
+        if len(octets) <= room:
+            room -= len(octets)
+            kept.append(octets)
+    return kept
 
 
 def addReceipts(

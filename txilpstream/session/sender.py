@@ -172,7 +172,7 @@ class Sender:
                 self._use(stream, len(data), before)
             stream.hasOpened = True
             frames.append(StreamData(streamID, offset, data))
-            fragments.append((streamID, offset))
+            fragments.append((streamID, offset, len(data) if queue.isSure(offset) else 0))
             room -= len(data) + FRAME_OVERHEAD
             if queue.hasLost or (queue.unsent and stream.sendCredit.room):
                 ready.move_to_end(streamID)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from txilpstream.amounts import U64_MAX
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, RejectSeen, StreamError
-from txilpstream.session.commands import LONGEST_MESSAGE, StreamCommands
+from txilpstream.session.commands import StreamCommands
 from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguration
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import Event
@@ -24,7 +23,7 @@ from txilpstream.session.path import NEVER, Path
 from txilpstream.session.receiver import Incoming, Receiver
 from txilpstream.session.sender import Sender
 from txilpstream.session.settlement import Settlement
-from txilpstream.session.state import SessionState
+from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.ilp import Prepare
 
@@ -75,6 +74,11 @@ class Session(StreamCommands):
         return self._state.isClosed
 
     @property
+    def isClosing(self) -> bool:
+        """Whether no streams can be opened any more."""
+        return self._state.isClosed or self._state.isDraining
+
+    @property
     def isIdle(self) -> bool:
         """Whether nothing is in flight, held or waiting to be sent or read."""
         streams = self._state.streams
@@ -97,16 +101,16 @@ class Session(StreamCommands):
         return state.isClosed and state.error is None and not state.isDraining
 
     @property
-    def isForgotten(self) -> bool:
-        """Whether the connection is over without anybody having closed it: idle, or given up."""
-        return isinstance(self._state.error, ConnectionEnded) and not self._state.owesClose
-
-    @property
-    def hasReceivedMoney(self) -> bool:
-        """Whether an open stream was credited with money, or has a limit on it."""
-        return any(
-            stream.moneyIn.totalReceived or 0 < stream.moneyIn.receiveMax < U64_MAX
-            for stream in self._state.streams.open.values()
+    def isUsed(self) -> bool:
+        """
+        Whether the peer was told, or has sent, what a session that takes this one's place would
+        have to know: limits that were raised, data, money, streams.
+        """
+        streams = self._state.streams
+        return bool(
+            streams.open
+            or streams.grant.received
+            or streams.maxStreamID != self._configuration.maximumStreamID
         )
 
     @property
@@ -123,6 +127,13 @@ class Session(StreamCommands):
     def rejects(self) -> tuple[RejectSeen, ...]:
         """Every kind of reject that was met."""
         return self._path.patience.rejects
+
+    def isAnew(self, prepare: Prepare) -> bool:
+        """
+        Whether a Prepare for a connection that is over can only be the start of another one under
+        the same secret: its sequence has begun again, or it brings money after the peer's close.
+        """
+        return self._receiver.isAnew(prepare)
 
     @property
     def peerAddress(self) -> str:
@@ -205,6 +216,10 @@ class Session(StreamCommands):
     def answer(self, incoming: Incoming, accept: bool, *, now: float) -> bytes:
         """Give the bytes that answer a Prepare; money and data are taken only here."""
         return self._receiver.answer(incoming, accept, now)
+
+    def wait(self, *, now: float) -> None:
+        """Nothing can be sent for now; remember since when something waits."""
+        self._deadlines.note(now)
 
     # --- Collect --------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class Settlement:
         self, sent: SentPacket, packet: StreamPacket | None, isLate: bool, now: float
     ) -> None:
         amount = sent.amount
-        self._deadlines.fulfilled(amount, now)
+        self._deadlines.fulfilled(amount, bool(sent.fragments), now)
         self._path.patience.fulfilled()
         if amount:
             self._evidence.pathTook(sent, None if packet is None else packet.prepareAmount, now)
@@ -98,7 +98,7 @@ class Settlement:
         if amount:
             claimed = sent.minimum if packet is None else packet.prepareAmount
             self._settleMoney(sent, claimed, isLate)
-        for streamID, offset in sent.fragments:
+        for streamID, offset, _ in sent.fragments:
             stream = self._state.streams.open.get(streamID)
             if stream is not None:
                 stream.queue.acknowledge(offset)
@@ -175,7 +175,7 @@ class Settlement:
         elif not isLate:
             evidence.rejected(sent, reject, now)
         self._giveBack(sent, isLate)
-        self._resend(sent, isUnheard=packet is None)
+        self._resend(sent, isUnheard=packet is None, isBack=True)
         if packet is not None:
             self._hear(sent, packet, now)
             if sent.isProbe:
@@ -209,7 +209,7 @@ class Settlement:
             if sent.isProbe:
                 self._offers.probeEnded(sent.sequence)
             self._giveBack(sent, False)
-            self._resend(sent, isUnheard=True)
+            self._resend(sent, isUnheard=True, isBack=True)
             self._evidence.sleepAfterRound(now)
 
     def unanswered(self, sequence: int, now: float) -> None:
@@ -246,14 +246,22 @@ class Settlement:
         if stream.state:
             state.settleStream(stream)
 
-    def _resend(self, sent: SentPacket, *, isUnheard: bool) -> None:
-        """Data and, if nobody heard them, control frames go again."""
+    def _resend(self, sent: SentPacket, *, isUnheard: bool, isBack: bool = False) -> None:
+        """
+        Data and, if nobody heard them, control frames go again.
+
+        @param isBack: whether it is certain that the peer has not taken the data; then bytes of a
+            stream that is over are credit of the connection again, unless a second copy of them
+            was on its way.
+        """
         streams = self._state.streams
-        for streamID, offset in sent.fragments:
+        for streamID, offset, size in sent.fragments:
             stream = streams.open.get(streamID)
-            if stream is not None:
-                stream.queue.lose(offset)
-                self._path.losses += 1
-                streams.refresh(stream)
+            if stream is not None and not stream.isAborted:
+                if stream.queue.lose(offset, isSure=isBack):
+                    self._path.losses += 1
+                    streams.refresh(stream)
+            elif isBack and not sent.isResent:
+                streams.sendCredit.used -= size
         if isUnheard and sent.controls:
             self._state.controls.lost(sent.controls)

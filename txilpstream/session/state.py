@@ -6,6 +6,8 @@ It knows how streams and the connection end; what the peer's frames change is in
 
 from __future__ import annotations
 
+from typing import Final
+
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
 from txilpstream.session.announcer import Announcer
 from txilpstream.session.configuration import SessionConfiguration
@@ -28,7 +30,11 @@ from txilpstream.wire.frames import (
     StreamClose,
 )
 
-__all__ = ["SessionState"]
+__all__ = ["LONGEST_MESSAGE", "SessionState"]
+
+
+LONGEST_MESSAGE: Final = 200
+"""Characters of a close message that are sent: it must fit into a packet with others."""
 
 
 class SessionState:
@@ -116,7 +122,7 @@ class SessionState:
 
     def abortStream(self, stream: SessionStream, error: StreamError | None) -> None:
         """End both halves of a stream now; what was not sent never will be."""
-        stream.isAborted = stream.isEnded = True
+        stream.isAborted = stream.isEnded = stream.isDeaf = True
         stream.advance("abort")
         stream.moneyOut.withdraw()
         self.streams.forgetData(stream)
@@ -127,13 +133,19 @@ class SessionState:
         """Tell the application once that a stream is over."""
         if not stream.isReported:
             stream.isReported = True
-            self.events.append(StreamClosed(stream.streamID, error))
+            held = stream.moneyOut.held
+            self.events.append(StreamClosed(stream.streamID, error, held))
 
     def settleStream(self, stream: SessionStream) -> None:
         """Something of a stream was settled: go on with its end if it is to end."""
         if stream.state == DRAINING and stream.isDrained:
             stream.advance("drained")
-            self.controls.add(StreamClose.type, stream.streamID)
+            if stream.hasOpened or stream.streamID <= self.streams.peerMaxStreamID:
+                self.controls.add(StreamClose.type, stream.streamID)
+            else:  # the peer never heard of it, and need not
+                stream.isEnded = stream.isDeaf = True
+                self.acknowledgeClose(stream)
+                return
         self.finishStream(stream)
 
     def acknowledgeClose(self, stream: SessionStream) -> None:
@@ -153,7 +165,7 @@ class SessionState:
     def fail(self, error: PeerError) -> None:
         """The peer broke the protocol: close the connection with the code of the error."""
         if not self.isClosed:
-            self.closeCode, self.closeMessage = error.code, error.message
+            self.closeCode, self.closeMessage = error.code, error.message[:LONGEST_MESSAGE]
             self.owesClose = True
             self.end(error)
 

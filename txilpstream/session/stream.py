@@ -41,6 +41,8 @@ class SessionStream:
 
     @ivar state: of the sending half, one of L{OPEN}, L{DRAINING}, L{CLOSING}, L{CLOSED}.
     @ivar isEnded: whether the peer sends no more.
+    @ivar isDeaf: whether no money is taken any more, since the peer sends no more, or nobody is
+        there to be told.
     @ivar isAborted: whether it ended in an error, here or there.
     @ivar isReported: whether the application was told that it is over.
     @ivar isStarted: whether the application has seen it and set its limits.
@@ -56,6 +58,7 @@ class SessionStream:
         "grant",
         "hasOpened",
         "isAborted",
+        "isDeaf",
         "isEnded",
         "isReported",
         "isStarted",
@@ -71,6 +74,7 @@ class SessionStream:
         self.streamID = streamID
         self.state = OPEN
         self.isEnded = False
+        self.isDeaf = False
         self.isAborted = False
         self.isReported = False
         self.isStarted = False

@@ -184,7 +184,7 @@ class Streams:
         self.grant.consumed += unread
         self.budget.give(stream.data.held)
         stream.data.clear()
-        stream.queue.clear()
+        self.sendCredit.used -= stream.queue.clear()
 
     def isBlocked(self) -> bool:
         """Whether something is to be sent that only the peer's word can let go."""

@@ -91,6 +91,7 @@ class Recorders(Factory):
     """
     Makes protocols and keeps them.
 
+    @ivar make: makes one.
     @ivar made: in their order.
     @ivar peers: the addresses that they were made for.
     """
@@ -98,14 +99,14 @@ class Recorders(Factory):
     noisy = False
 
     def __init__(self, make: Callable[[], Protocol | None] = HalfRecorder) -> None:
-        self._make = make
+        self.make = make
         self.made: list[Any] = []
         self.peers: list[Any] = []
 
     def buildProtocol(self, addr: Any) -> Protocol | None:
         """Make one."""
         self.peers.append(addr)
-        protocol = self._make()
+        protocol = self.make()
         self.made.append(protocol)
         return protocol
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txilpstream.account import CLOCK_JUMP, Account
+from txilpstream.account import CLOCK_JUMP, Account, accountFor
 from txilpstream.errors import DecodeError, LocalError, StreamError
 from txilpstream.interfaces import NotSent
 from txilpstream.plugins.memory import memoryPair
@@ -32,10 +32,19 @@ class Turns:
 
     def __init__(self) -> None:
         self.turns = 0
+        self.aborted: list[str] = []
 
     def turn(self) -> None:
         """Count it."""
         self.turns += 1
+
+    def reconnected(self) -> None:
+        """Count it twice."""
+        self.turns += 2
+
+    def abort(self, message: str) -> None:
+        """Write it down."""
+        self.aborted.append(message)
 
 
 class AccountTestCase(SynchronousTestCase):
@@ -87,6 +96,48 @@ class OpenTests(AccountTestCase):
         opened = Account.open(self.clock, plugin, wallClock=self.clock.seconds)
         run(self.clock)
         self.failureResultOf(opened, DecodeError)
+
+    def test_again(self) -> None:
+        """After a failure it may be tried again; who asks meanwhile waits for the same answer."""
+        account = Account(self.clock, self.plugin, wallClock=self.clock.seconds)
+        answering = self.plugin.sendData
+        self.patch(self.plugin, "sendData", lambda data: fail(NotSent("not yet")))
+        self.failureResultOf(account.whenOpen(), NotSent)
+        self.patch(self.plugin, "sendData", answering)
+        opening = [account.whenOpen() for _ in range(3)]
+        opening[1].cancel()
+        self.failureResultOf(opening[1], CancelledError)
+        run(self.clock)
+        self.assertIs(self.successResultOf(opening[0]), account)
+        self.assertIs(self.successResultOf(opening[2]), account)
+        self.assertIs(self.successResultOf(account.whenOpen()), account)
+
+    def test_silentParent(self) -> None:
+        """A parent that never answers fails the opening in time."""
+        silent: Deferred[bytes] = Deferred()
+        self.patch(self.plugin, "sendData", lambda data: silent)
+        opened = Account.open(self.clock, self.plugin, wallClock=self.clock.seconds)
+        run(self.clock, 31)
+        self.failureResultOf(opened, TimeoutError)
+
+    def test_accountFor(self) -> None:
+        """An account is itself; a plugin gets one; anything else is refused."""
+        account = self.open()
+        self.assertIs(accountFor(account), account)
+        self.assertIs(accountFor(self.other, self.clock).plugin, self.other)
+        self.assertRaises(LocalError, accountFor, "plugin")
+
+    def test_closeEnds(self) -> None:
+        """Closing ends what uses the account."""
+        account, sender = self.open(), Turns()
+        account.connections.add(sender)
+        account.waitForPlugin(sender)
+        account.close()
+        self.assertEqual(sender.aborted, ["the account was closed"])
+        account.forget(sender)
+        account.resumeProducing()
+        run(self.clock)
+        self.assertEqual(sender.turns, 0)
 
     def test_noConnection(self) -> None:
         """A plugin that cannot connect fails the opening."""
@@ -180,6 +231,31 @@ class TurnTests(AccountTestCase):
         self.assertEqual(first.turns, 0)
         run(self.clock)
         self.assertEqual((first.turns, second.turns), (1, 1))
+
+    def test_raises(self) -> None:
+        """Who fails in its turn takes no turn from others."""
+        account = self.open()
+        first, second = Turns(), Turns()
+        self.patch(first, "turn", lambda: 1 // 0)
+        account.wake(first)
+        account.wake(second)
+        run(self.clock)
+        self.assertEqual(second.turns, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_lostAndFound(self) -> None:
+        """A plugin that was away and is back: connections are told."""
+        account, sender = self.open(), Turns()
+        account.connections.add(sender)
+        account.pauseProducing()
+        account.resumeProducing()
+        self.assertEqual(sender.turns, 0)
+        self.patch(self.plugin, "isConnected", lambda: False)
+        account.pauseProducing()
+        account.resumeProducing()
+        self.assertEqual(sender.turns, 2)
+        account.resumeProducing()
+        self.assertEqual(sender.turns, 2)
 
     def test_paused(self) -> None:
         """Who had to stop goes on when the plugin takes packets again."""

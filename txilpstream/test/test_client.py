@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import CancelledError, fail
 
+from txilpstream.amounts import Ratio
 from txilpstream.client import StreamClient
 from txilpstream.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.test.connected import LEFT, ConnectedTestCase, Recorders
+from txilpstream.server import StreamServer
+from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase, Recorders
 from txilpstream.testing import Loss, SimulatedPath
 
 
@@ -71,12 +73,40 @@ class ClientTests(ConnectedTestCase):
         self.run_(60)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_cancelledInTurn(self) -> None:
+        """Giving up at the very end, or because another waiter was called back, does no harm."""
+        path = SimulatedPath(self.clock, [Loss(1.0)])
+        self.join(path.left, path.right)
+        opening = self.client.connect(self.server.generateCredentials(), timeout=3)
+        opening.addTimeout(3, self.clock)
+        self.run_(10)
+        self.failureResultOf(opening)
+        self.join(*memoryPair(self.clock, left=LEFT, right=RIGHT))
+        self.listen()
+        connection = self.client.start(self.server.generateCredentials())
+        first = self.client.whenConnected(connection)
+        second = self.client.whenConnected(connection)
+        first.addCallback(lambda _: second.cancel())
+        second.addErrback(lambda failure: failure.trap(CancelledError))
+        self.run_()
+        self.successResultOf(first)
+        self.assertFalse(connection.session.isClosed)
+
     def test_options(self) -> None:
         """Options that are not known or not valid are refused, and the segment is freed."""
         credentials = self.server.generateCredentials()
         self.assertRaises(LocalError, self.client.start, credentials, colour="red")
         self.assertRaises(LocalError, self.client.start, credentials, packetExpiry=0.1)
         self.assertRaises(LocalError, self.client.connect, cast(Any, "credentials"))
+        for options in (
+            {"slippage": 0.01},
+            {"minimumRate": 1.0},
+            {"packetExpiry": "soon"},
+            {"isServer": True},
+            {"destinationAddress": "test.other"},
+            {"sourceAssetCode": "X" * 101},
+        ):
+            self.assertRaises(LocalError, self.client.connect, credentials, **options)
         connection = self.client.start(credentials, maximumPacketAmount=10)
         near = self.successResultOf(connection.openStream(Recorders()))
         self.assertTrue(self.after(near.transport.sendMoney(95), 5).isComplete)
@@ -112,6 +142,20 @@ class ClientTests(ConnectedTestCase):
         far.transport.write(b"push")
         self.run_()
         self.assertEqual(far.happened, ["made", "lost"])
+
+    def test_plugin(self) -> None:
+        """A client and a server that are given plugins make their accounts, and open them."""
+        left, right = memoryPair(self.clock, left=LEFT, right=RIGHT)
+        reactor: Any = self.clock
+        server = StreamServer(right, reactor=reactor)
+        listening = server.listen(Recorders())
+        self.assertRaises(LocalError, server.generateCredentials)
+        self.after(listening)
+        client = StreamClient(left, reactor=reactor)
+        connection = self.after(client.connect(server.generateCredentials(), slippage=Ratio(0)))
+        self.assertEqual(connection.session.peerAsset, ("USD", 9))
+        self.assertEqual(client.account.address, "test.left")
+        self.assertRaises(LocalError, StreamClient, cast(Any, "plugin"))
 
     def test_withoutAddress(self) -> None:
         """A client that cannot be reached gets its answers all the same."""

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import ErrorCode, LocalError, PeerError
-from txilpstream.session.commands import LONGEST_MESSAGE
 from txilpstream.session.events import ConnectionClosed, StreamClosed, StreamEnded
+from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.test.sessions import Pair, settled
 
 
@@ -20,6 +20,29 @@ class CommandTests(SynchronousTestCase):
         self.pair = Pair({"minimumRate": Ratio(1)})
         self.session = self.pair.client.session
         self.streamID = self.pair.client.open()
+
+    def test_ignoreStream(self) -> None:
+        """Money for a stream that nobody listens to is refused; an unknown one is no matter."""
+        self.pair.pay(5)
+        server = self.pair.server.session
+        server.ignoreStream(9)
+        server.ignoreStream(3)
+        self.session.sendMoney(3, 5)
+        self.pair.run(5)
+        self.assertEqual(self.pair.server.credited, 5)
+
+    def test_ping(self) -> None:
+        """A packet leaves though nothing is to be said; not to who cannot be reached."""
+        self.pair.run(5)
+        before = len(self.pair.client.prepares)
+        self.session.ping()
+        self.pair.run(5)
+        self.assertEqual(len(self.pair.client.prepares), before + 1)
+        pair = Pair({"sourceAddress": ""})
+        pair.pay(5)
+        pair.server.session.ping()
+        pair.run(5)
+        self.assertEqual(pair.server.prepares, [])
 
     def test_ids(self) -> None:
         """The client's streams bear odd numbers, the server's even ones (RFC 29 4.4.1)."""

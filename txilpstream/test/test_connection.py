@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.protocol import Protocol
 
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PeerError
 from txilpstream.interfaces import NotSent
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorders
-from txilpstream.testing import Latency, MaximumPacketAmount, Rate, SimulatedPath
+from txilpstream.testing import (
+    Hop,
+    Latency,
+    MaximumPacketAmount,
+    Rate,
+    SimulatedPath,
+    Transit,
+)
+from txilpstream.wire.ilp import Reject
 
 
 class ClosingTests(ConnectedTestCase):
@@ -109,6 +120,143 @@ class ClosingTests(ConnectedTestCase):
         self.assertGreater(result.inDoubt, 0)
         self.assertEqual(result.sent, 0)
 
+    def test_sendDataRaises(self) -> None:
+        """A plugin that raises is one of which nobody knows what it did; the rest goes on."""
+        plugin = self.left.plugin
+        real = plugin.sendData
+        left = [3]
+
+        def sendData(data: bytes) -> Deferred[bytes]:
+            if left[0]:
+                left[0] -= 1
+                raise ZeroDivisionError("on purpose")
+            reply: Deferred[bytes] = real(data)
+            return reply
+
+        self.patch(plugin, "sendData", sendData)
+        other = self.client.start(self.server.generateCredentials())
+        near = self.successResultOf(other.openStream(Recorders()))
+        paid = near.transport.sendMoney(100)
+        self.run_(60)
+        result = self.successResultOf(paid)
+        self.assertEqual((result.sent, result.inDoubt), (100, 0))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+    def test_abortChecks(self) -> None:
+        """What cannot be told to the peer is refused at the caller."""
+        for arguments in (("", 300), ("", -1), ("", "x"), (b"x", 1), (5, 1)):
+            self.assertRaises(LocalError, self.connection.abort, *arguments)
+        self.assertFalse(self.connection.session.isClosed)
+
+    def test_closeWhileBlocked(self) -> None:
+        """A peer that takes nothing more does not keep a connection from closing."""
+        self.served.make = Protocol
+        plain = self.openStream()
+        paid = plain.transport.sendMoney(100)
+        closed = self.connection.close()
+        self.run_(40)
+        self.assertNoResult(closed)
+        self.run_(10)
+        self.successResultOf(closed)
+        self.assertEqual(self.failureResultOf(paid, PaymentError).value.result.sent, 0)
+        self.run_(40)
+        self.assertTrue(self.back.session.isClosed)
+
+    def test_closeTimeout(self) -> None:
+        """Whoever will not wait so long says so."""
+        self.far.transport.pauseProducing()
+        self.near.transport.write(b"x" * 4_000_000)
+        closed = self.connection.close(timeout=3)
+        self.run_(2.9)
+        self.assertNoResult(closed)
+        self.run_()
+        self.successResultOf(closed)
+        self.assertIn("3 s", self.near.reasons[0].getErrorMessage())
+
+    def test_closeWithoutAddress(self) -> None:
+        """A server closes towards a client that it cannot reach, however busy that one is."""
+        self.left.address = ""
+        near = self.open()
+        near.transport.setSendRate(10)
+        self.run_()
+        back = list(self.server.connections.values())[-1]
+        self.served.made[-1].transport.write(b"never arrives")
+        closed = back.close()
+        self.run_(60)
+        self.successResultOf(closed)
+        self.run_(5)
+        self.assertEqual(near.happened[-1], "lost")
+
+    def test_pausedFromTheStart(self) -> None:
+        """A connection on a plugin that takes nothing ends in time."""
+        self.left.pauseProducing()
+        other = self.client.start(self.server.generateCredentials())
+        near = self.successResultOf(other.openStream(Recorders()))
+        paid, closed = near.transport.sendMoney(10), other.close()
+        self.run_(60)
+        self.failureResultOf(paid, PaymentError)
+        self.successResultOf(closed)
+
+    def test_reconnected(self) -> None:
+        """A plugin that was lost and is found again: rejects of new routes are no reason to end."""
+        self.patch(self.left.plugin, "isConnected", lambda: False)
+        self.left.pauseProducing()
+        self.left.resumeProducing()
+        self.run_()
+        self.assertEqual(self.after(self.near.transport.sendMoney(5), 5).sent, 5)
+
+
+class CreditTests(ConnectedTestCase):
+    """Bytes of streams that are over take nothing from those that follow."""
+
+    def test_refusedStreams(self) -> None:
+        """However many streams with data are refused, the next one has its credit."""
+        count = [0]
+
+        class Refusing(HalfRecorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                count[0] += 1
+                if count[0] <= 70:
+                    self.transport.abortConnection()
+
+        self.listen(Refusing)
+        self.connection = self.connect()
+        for _ in range(70):
+            self.openStream().transport.write(b"z" * 20_000)
+            self.run_()
+        self.openStream().transport.write(b"hello")
+        self.run_(10)
+        self.assertEqual(self.served.made[-1].data, b"hello")
+        self.after(self.connection.close(), 5)
+
+    def test_rejectedByThePath(self) -> None:
+        """Bytes that the path rejected and that nobody wants any more are credit again."""
+
+        class Closing(Hop):
+            isClosed = False
+
+            def receivePrepare(self, packet: Transit) -> Reject | None:
+                isData = packet.side == "left" and len(packet.data) > 5000
+                return self.reject("T00") if isData and self.isClosed else None
+
+        hop = Closing()
+        path = SimulatedPath(self.clock, [Latency(0.01), hop])
+        self.join(path.left, path.right)
+        self.listen()
+        self.connection = self.connect()
+        for _ in range(70):
+            near = self.openStream()
+            hop.isClosed = True
+            near.transport.write(b"z" * 30_000)
+            self.run_(0.1)
+            near.transport.abortConnection()
+            self.run_(5)
+            hop.isClosed = False
+        self.openStream().transport.write(b"y" * 100_000)
+        self.run_(60)
+        self.assertEqual(len(self.served.made[-1].data), 100_000)
+
 
 class FactoryTests(ConnectedTestCase):
     """Streams that the peer opens."""
@@ -129,6 +277,42 @@ class FactoryTests(ConnectedTestCase):
             sorted(made.data for made in self.served.made),
             sorted(b"%d" % index for index in range(31)),
         )
+
+    def test_closedBeforeItOpened(self) -> None:
+        """A stream that waits for its turn and is closed leaves no trace."""
+        self.listen()
+        self.connection = self.connect()
+        nears = [self.openStream() for _ in range(11)]
+        self.run_(2)
+        nears[10].transport.loseConnection()
+        before = self.connection.packetsSent
+        self.run_(50)
+        self.assertLess(self.connection.packetsSent - before, 3)
+        self.assertEqual(nears[10].happened, ["made", "lost"])
+        for near in nears[:5]:
+            near.transport.abortConnection()
+        self.run_(5)
+        self.assertEqual(len(self.served.made), 10)
+        self.assertEqual(sorted(self.connection.streams), [11, 13, 15, 17, 19])
+
+    def test_factoryRaises(self) -> None:
+        """A factory that raises costs the stream, and the peer is told."""
+
+        def explode() -> Any:
+            raise ZeroDivisionError("on purpose")
+
+        self.listen(explode)
+        near = self.open()
+        paid = near.transport.sendMoney(10)
+        self.run_(5)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.assertEqual(self.failureResultOf(paid, PaymentError).value.result.sent, 0)
+        self.assertEqual(near.happened, ["made", "lost"])
+        opening = self.connection.openStream(Recorders(explode))
+        self.failureResultOf(opening, ZeroDivisionError)
+        self.run_()
+        self.assertEqual(self.connection.streams, {})
+        self.after(self.connection.close(), 5)
 
     def test_connectionMadeSends(self) -> None:
         """A protocol may write and pay in connectionMade."""

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
 from txilpstream.errors import ConnectionEnded
-from txilpstream.server import LINGER, StreamServer
+from txilpstream.server import StreamServer
 from txilpstream.test.connected import ConnectedTestCase
 
 
@@ -82,7 +82,7 @@ class EndpointTests(ConnectedTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_again(self) -> None:
-        """An endpoint connects again when its connection is over and forgotten."""
+        """An endpoint connects again when its connection is over."""
         endpoint = StreamClientEndpoint(self.client, self.server.generateCredentials())
         for _ in range(2):
             asker = self.after(endpoint.connect(Factory.forProtocol(Asker)))
@@ -90,7 +90,17 @@ class EndpointTests(ConnectedTestCase):
             self.run_()
             self.assertEqual(asker.lines, [b"X"])
             asker.transport.loseConnection()
-            self.run_(LINGER + 1)
+            self.run_(61)
+
+    def test_whileClosing(self) -> None:
+        """An endpoint whose connection is being closed opens another one."""
+        endpoint = StreamClientEndpoint(self.client, self.server.generateCredentials())
+        asker = self.after(endpoint.connect(Factory.forProtocol(Asker)))
+        asker.transport.write(b"x" * 100_000)
+        asker.transport.connection.close()
+        again = endpoint.connect(Factory.forProtocol(Asker))
+        self.run_(5)
+        self.assertFalse(self.successResultOf(again).isLost)
 
     def test_together(self) -> None:
         """Streams of one endpoint share a connection, those that are asked for at once too."""

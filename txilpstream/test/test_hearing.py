@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.test.test_state import StateCase
 from txilpstream.wire import frames
@@ -66,6 +67,21 @@ class LimitTests(StateCase):
         for frame in blocked:
             self.hear(frame)
         self.assertEqual(self.pending(), [])
+
+    def test_longCode(self) -> None:
+        """An asset code of many characters is none; nothing is kept of it."""
+        frame = frames.ConnectionAssetDetails("X" * 101, 2)
+        error = self.assertRaises(PeerError, self.hear, frame)
+        self.assertEqual(error.code, ErrorCode.FRAME_FORMAT_ERROR)
+        self.assertIsNone(self.state.assetDetails)
+
+    def test_waitingStreams(self) -> None:
+        """Streams that may open now say what they take, those still above the limit nothing."""
+        self.state.streams.peerMaxStreamID = 0
+        streams = [self.state.streams.openLocal() for _ in range(3)]
+        streams[0].isStarted = True
+        self.hear(frames.ConnectionMaxStreamID(4))
+        self.assertEqual(self.pending(), [(0x14, 2), (0x12, 2), (0x15, 2), (0x14, 4)])
 
     def test_receipt(self) -> None:
         """A receipt counts even if its stream was closed meanwhile, not if there never was one."""

@@ -62,7 +62,7 @@ class SplitAmountTests(IncomingCase):
         self.assertEqual(self.split(101, (1, 1)), {1: 101})
         self.assertIsNone(self.split(102, (1, 1)))
         self.assertIsNone(self.split(5, (7, 1)))
-        self.streams[1].isEnded = True
+        self.streams[1].isEnded = self.streams[1].isDeaf = True
         self.assertIsNone(self.split(5, (1, 1)))
 
     def test_nobody(self) -> None:
@@ -76,7 +76,7 @@ class SplitAmountTests(IncomingCase):
         """What rounding leaves goes to the lowest stream below its limit, named or not."""
         self.assertEqual(self.split(11, (5, 1), (3, 1)), {5: 5, 3: 5, 1: 1})
         self.assertEqual(self.split(11, (1, 2), (3, 2)), {1: 6, 3: 5})
-        self.streams[1].isEnded = True
+        self.streams[1].isEnded = self.streams[1].isDeaf = True
         self.assertEqual(self.split(11, (5, 1), (3, 1)), {5: 5, 3: 6})
         self.streams[3].moneyIn.receiveMax = 5
         self.assertEqual(self.split(11, (5, 1), (3, 1)), {5: 6, 3: 5})
@@ -89,7 +89,7 @@ class SplitAmountTests(IncomingCase):
         self.assertIsNone(self.split(10, (1, 1), (7, 1)))
         self.streams[3].moneyIn.receiveMax = 2
         self.assertIsNone(self.split(10, (1, 1), (3, 1)))
-        self.streams[3].isEnded = True
+        self.streams[3].isEnded = self.streams[3].isDeaf = True
         self.assertIsNone(self.split(10, (1, 1), (3, 1)))
         self.assertEqual(self.split(10, (1, 1), (1, 4)), {1: 10})
 
@@ -123,7 +123,7 @@ class TakesDataTests(IncomingCase):
         """A stream takes its window and not an octet more."""
         self.assertTrue(self.takes(StreamData(1, 19999, b"x")))
         self.assertExceeds(StreamData(1, 20000, b"x"))
-        self.streams[1].isEnded = True
+        self.streams[1].isEnded = self.streams[1].isDeaf = True
         self.assertTrue(self.takes(StreamData(1, 20000, b"x"), StreamData(9, 1 << 50, b"x")))
 
     def test_connection(self) -> None:
@@ -174,7 +174,7 @@ class LateTests(IncomingCase):
 
     def test_lateFrames(self) -> None:
         """Money for a closed stream, or for one that its sender has closed, gets a word."""
-        self.streams[3].isEnded = True
+        self.streams[3].isEnded = self.streams[3].isDeaf = True
         self.state.streams.drop(self.streams[5])
         incoming = incomingOf(*[StreamMoney(i, 1) for i in (1, 3, 5)], amount=9)
         frames = lateFrames(self.state, incoming)

@@ -24,6 +24,11 @@ class Purse:
         self.offered: list[int] = []
         self.unsentMoney = unsentMoney
         self.isClosed = False
+        self.pings = 0
+
+    def ping(self) -> None:
+        """Count it."""
+        self.pings += 1
 
     def offerMoney(self, sourceAmount: int) -> None:
         """Write it down."""

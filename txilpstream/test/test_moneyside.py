@@ -6,11 +6,21 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from txilpstream.amounts import U64_MAX
+from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import LocalError, PaymentError
+from txilpstream.receipts import Receipt, signReceipt, verifyReceipt
+from txilpstream.session.events import MoneyFailed
+from txilpstream.session.session import Session
 from txilpstream.test.connected import HalfRecorder
 from txilpstream.test.test_transport import Plain, StreamTestCase
-from txilpstream.testing import Hop, Latency, MaximumPacketAmount, SimulatedPath, Transit
+from txilpstream.testing import (
+    Hop,
+    Latency,
+    MaximumPacketAmount,
+    Rate,
+    SimulatedPath,
+    Transit,
+)
 from txilpstream.wire.ilp import Reject
 
 
@@ -169,7 +179,7 @@ class MoneyTests(StreamTestCase):
         self.after(self.connection.close(), 5)
         for call in (transport.setSendMax, transport.setReceiveMax, transport.sendMoney):
             self.assertRaises(LocalError, call, 10)
-        transport.setSendRate(10)
+        self.assertRaises(LocalError, transport.setSendRate, 10)
         transport.write(b"late")
         transport.pauseProducing()
         transport.resumeProducing()
@@ -191,6 +201,85 @@ class MoneyTests(StreamTestCase):
         self.failureResultOf(first, CancelledError)
         self.assertEqual(self.after(second, 3).sent, 70)
         self.assertEqual(sum(self.far.amounts), 71)
+
+
+class EndingTests(StreamTestCase):
+    """What is told of money that is on its way when a stream ends."""
+
+    def test_answeredMeanwhile(self) -> None:
+        """An answer between an abort and its turn is of money that may be gone."""
+        path = SimulatedPath(self.clock, [Latency(0.05)])
+        self.join(path.left, path.right)
+        self.both()
+        self.after(self.transport.sendMoney(1))
+        paid = self.transport.sendMoney(100)
+        self.run_(0.06)
+        real = path.left.receiveReply
+
+        def receiveReply(packet: Transit, data: bytes) -> None:
+            self.transport.abortConnection()
+            real(packet, data)
+
+        self.patch(path.left, "receiveReply", receiveReply)
+        self.run_(5)
+        result = self.failureResultOf(paid, PaymentError).value.result
+        self.assertEqual((result.sent, result.inDoubt), (0, 100))
+        self.assertEqual(self.transport.totalSent, 101)
+
+    def test_nobodyThere(self) -> None:
+        """Money for a stream that its owner has left is refused, and the payer is told."""
+
+        class Leaving(HalfRecorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.transport.loseConnection()
+
+        self.both(far=Leaving)
+        self.run_(2)
+        self.assertEqual(self.far.happened, ["made", "lost"])
+        paid = self.transport.sendMoney(100)
+        self.run_(5)
+        self.assertEqual(self.failureResultOf(paid, PaymentError).value.result.sent, 0)
+        self.assertEqual(self.far.amounts, [])
+        self.assertEqual(self.far.transport.totalReceived, 0)
+
+    def test_takenBackBefore(self) -> None:
+        """Money that is taken back is that of the offers there were, not of one made since."""
+        path = SimulatedPath(self.clock, [Latency(0.01), Rate(Ratio(1, 1000))])
+        self.join(path.left, path.right)
+        self.both()
+        self.after(self.transport.sendMoney(1_000_000), 5)
+        first = self.transport.sendMoney(5)
+        later: list[Any] = []
+        take = self.connection.session.nextEvents
+
+        def nextEvents() -> list[Any]:
+            happened = take()
+            if any(isinstance(event, MoneyFailed) for event in happened) and not later:
+                later.append(self.transport.sendMoney(2_000_000))
+            return happened
+
+        self.patch(Session, "nextEvents", lambda _: nextEvents())
+        self.run_(5)
+        error = self.failureResultOf(first, PaymentError).value
+        self.assertEqual(error.result.sent, 0)
+        self.assertEqual(self.successResultOf(later[0]).sent, 2_000_000)
+
+    def test_receipt(self) -> None:
+        """The receipt of the greatest total is kept."""
+        self.listen()
+        nonce, secret = bytes(16), bytes(range(32))
+        credentials = self.server.generateCredentials(receiptNonce=nonce, receiptSecret=secret)
+        self.connection = self.after(self.client.connect(credentials))
+        near = self.openStream()
+        self.assertEqual(near.transport.receipt, b"")
+        self.after(near.transport.sendMoney(70))
+        self.after(near.transport.sendMoney(30))
+        receipt = near.transport.receipt
+        self.assertEqual(verifyReceipt(receipt, secret), Receipt(nonce, 1, 100))
+        near.transport.receiptArrived(signReceipt(nonce, 1, 99, secret))
+        near.transport.receiptArrived(b"no receipt")
+        self.assertEqual(near.transport.receipt, receipt)
 
 
 class Late(Hop):
@@ -342,6 +431,30 @@ class SendMaxTests(StreamTestCase):
         self.assertEqual(self.transport.totalSent, 1005)
         for wrong in ((-1, 1), (1, 0), (1.5, 1)):
             self.assertRaises(LocalError, self.transport.setSendRate, *wrong)
+
+    def test_slowRate(self) -> None:
+        """A unit that takes longer than a connection may be idle is sent all the same."""
+        self.both()
+        self.transport.setSendRate(1, 150)
+        self.run_(310)
+        self.assertEqual(self.transport.totalSent, 2)
+        self.assertFalse(self.connection.session.isClosed)
+
+    def test_rateBeyondAllNumbers(self) -> None:
+        """A least rate at which no packet could say its minimum fails the offer; nothing left."""
+        self.listen()
+        self.near = self.open(minimumRate=Ratio(10**18))
+        paid = self.near.transport.sendMoney(1000)
+        few = self.near.transport.sendMoney(1)
+        self.run_(100)
+        for offer in (paid, few):
+            result = self.failureResultOf(offer, PaymentError).value.result
+            self.assertEqual((result.sent, result.inDoubt), (0, 0))
+        self.near = self.open(minimumRate=Ratio(10**30))
+        paid = self.near.transport.sendMoney(1000)
+        self.run_()
+        error = self.failureResultOf(paid, PaymentError).value
+        self.assertIn("64 bits", error.message)
 
     def test_rateEnds(self) -> None:
         """A rate ends with its stream and leaves nothing with the reactor."""

@@ -16,7 +16,7 @@ class PathTests(SynchronousTestCase):
         self.path = Path(SessionConfiguration(maximumPacketAmount=1000))
         self.path.pacing.isAllowed(0.0)
 
-    def send(self, sequence: int, now: float, fragments: tuple[tuple[int, int], ...]) -> None:
+    def send(self, sequence: int, now: float, fragments: tuple[tuple[int, int, int], ...]) -> None:
         """A packet leaves."""
         packet = SentPacket(sequence, now, now + 30, bytes(32), fragments=fragments)
         self.path.sent(packet, now)
@@ -36,7 +36,7 @@ class PathTests(SynchronousTestCase):
         self.send(1, 0.0, ())
         self.assertEqual(path.resendAt(), NEVER)
         for sequence in (2, 3, 4):
-            self.send(sequence, 0.1 * sequence, ((1, 0),))
+            self.send(sequence, 0.1 * sequence, ((1, 0, 5),))
         path.inFlight.pop(2)
         self.assertEqual(path.resendAt(), 0.1 * 3 + 1)
         self.assertEqual(path.takeOverdue(1.0), [])

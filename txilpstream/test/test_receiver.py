@@ -177,6 +177,7 @@ class MoneyTests(ReceiverCase):
             receipt = verifyReceipt(frame.receipt, bytes(32))  # type: ignore[union-attr]
             self.assertEqual(receipt and receipt.totalReceived, total)
             self.peer.state.streams.get(1).isEnded = False
+            self.peer.state.streams.get(1).isDeaf = False
         self.assertEqual(self.peer.send(MONEY, amount=90).only(frames.StreamReceipt), [])
         self.assertEqual(self.peer.send(MONEY).only(frames.StreamReceipt), [])
 
@@ -221,10 +222,90 @@ class DataTests(ReceiverCase):
         self.peer.send(StreamData(1, 0, b"ab"), StreamData(3, 0, b""))
         self.state.streams.drop(self.state.streams.get(1))
         self.state.streams.get(3).isEnded = True
+        self.state.streams.get(3).isDeaf = True
         self.peer.events()
+        grant = self.state.streams.grant
+        before = grant.limit
         reply = self.peer.send(StreamData(1, 0, b"ab"), StreamData(3, 0, b"ab"))
         self.assertEqual((reply.code, self.peer.events()), ("", []))
         self.assertEqual(self.state.streams.budget.used, 0)
+        self.assertEqual(grant.limit - before, 4, "what nobody keeps is credit again")
+
+
+class LongAnswerTests(ReceiverCase):
+    """What a peer asks makes no answer that cannot be written, after its money was credited."""
+
+    def test_addresses(self) -> None:
+        """However often an address is told, the asset is said once."""
+        configuration = SessionConfiguration(
+            isServer=True, sourceAssetCode="X" * 100, sourceAssetScale=9
+        )
+        self.peer = HandPeer(configuration)
+        address = frames.ConnectionNewAddress("")
+        reply = self.peer.send(*[address] * 7000, MONEY, amount=100, receiveMax=1000)
+        self.assertEqual(reply.code, "")
+        self.assertEqual(len(reply.only(frames.ConnectionAssetDetails)), 1)
+        self.assertEqual(self.peer.state.streams.get(1).moneyIn.totalReceived, 100)
+
+    def test_lateMoney(self) -> None:
+        """However often a closed stream is named, its close is said once."""
+        self.peer.send(MONEY)
+        self.state.streams.drop(self.state.streams.get(1))
+        reply = self.peer.send(*[MONEY] * 5000, amount=100)
+        self.assertEqual(reply.code, "F99")
+        self.assertEqual(len(reply.only(frames.StreamClose)), 1)
+
+    def test_manyStreams(self) -> None:
+        """Of many streams the limits are said as far as there is room, and all are credited."""
+        self.peer = HandPeer(SessionConfiguration(isServer=True, maximumStreamID=1 << 20))
+        count = 3000
+        money = [StreamMoney(2 * index + 1, 1) for index in range(count)]
+        reply = self.peer.send(*money, amount=count * 5, receiveMax=1 << 40)
+        self.assertEqual(reply.code, "")
+        streams = self.peer.state.streams.open.values()
+        self.assertEqual([stream.moneyIn.totalReceived for stream in streams], [5] * count)
+        self.assertIn(len(reply.only(frames.StreamMaxMoney)), range(500, count))
+
+
+class AnewTests(ReceiverCase):
+    """What starts another connection under the secret of one that is over."""
+
+    def isAnew(
+        self, *said: frames.Frame, sequence: int = 1, amount: int = 0, kind: int = 12
+    ) -> bool:
+        """Whether such a packet does."""
+        plain = encodePacket(sequence, kind, 0, said)
+        prepare = self.peer.prepareOf(plain, amount)
+        prepare.data = self.peer.keys.seal(plain, bytes(11) + b"n")
+        return self.peer.receiver.isAnew(prepare)
+
+    def test_isAnew(self) -> None:
+        """A number that begins again with an address; money after the peer's own close."""
+        address = frames.ConnectionNewAddress("test.client")
+        self.assertTrue(self.isAnew(address))
+        self.assertTrue(self.isAnew(address, sequence=16))
+        self.assertFalse(self.isAnew(address, sequence=17))
+        self.assertFalse(self.isAnew(address, kind=FULFILL))
+        self.assertFalse(self.isAnew())
+        self.peer.send(address)
+        self.state.end(None)
+        self.assertTrue(self.isAnew(MONEY, sequence=99, amount=5))
+        self.assertFalse(self.isAnew(MONEY, sequence=99, amount=5, kind=FULFILL))
+
+    def test_isNot(self) -> None:
+        """Money after we closed, other octets, broken frames, and the first packet once more."""
+        address = frames.ConnectionNewAddress("test.client")
+        first = self.peer.prepare(address)
+        self.peer.receive(first)
+        self.assertFalse(self.peer.receiver.isAnew(first))
+        self.state.isDraining = True
+        self.state.end(None)
+        self.assertFalse(self.isAnew(MONEY, sequence=99, amount=5))
+        broken = self.peer.prepareOf(b"\1\x0c\1\5\1\0\1\1\x11\1\1")
+        broken.data = self.peer.keys.seal(b"\1\x0c\1\5\1\0\1\1\x11\1\1", bytes(11) + b"x")
+        self.assertFalse(self.peer.receiver.isAnew(broken))
+        broken.data = b"junk" * 20
+        self.assertFalse(self.peer.receiver.isAnew(broken))
 
 
 class ControlTests(ReceiverCase):

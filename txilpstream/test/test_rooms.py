@@ -39,6 +39,8 @@ ROOMS = {
     "connection": "twisted",
     "offers": "twisted",
     "moneyrate": "twisted",
+    "opening": "twisted",
+    "producerside": "twisted",
     "moneyside": "twisted",
     "telling": "twisted",
     "timer": "twisted",

@@ -9,10 +9,11 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.account import Account
 from txilpstream.credentials import Credentials
-from txilpstream.errors import ConnectionEnded, LocalError
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.server import LINGER, StreamServer
-from txilpstream.test.connected import ConnectedTestCase, Recorders
+from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorders
+from txilpstream.testing import Latency, PacketRate, SimulatedPath
 from txilpstream.wire.ilp import Reject, decodeReply, encodePrepare, encodeTimestamp
 
 SECRET = bytes(range(32))
@@ -50,18 +51,32 @@ class ServerTests(ConnectedTestCase):
         self.assertRaises(LocalError, StreamServer, self.right, b"short")
         self.assertRaises(LocalError, StreamServer, self.right, colour="red")
         self.assertRaises(LocalError, StreamServer, self.right, packetExpiry=0)
+        for options in (
+            {"maximumConnections": 0},
+            {"byteBudget": -5},
+            {"minimumRate": 1.0},
+            {"destinationAddress": "test.other"},
+            {"connectionTag": "everybody"},
+        ):
+            self.assertRaises(LocalError, StreamServer, self.right, **options)
 
     def test_noAddress(self) -> None:
         """An account without an address serves nobody."""
         account = Account(self.clock, memoryPair(self.clock)[0])
         server = StreamServer(account)
         self.assertRaises(LocalError, server.generateCredentials)
-        self.assertRaises(LocalError, server.listen, Recorders())
+        listening = server.listen(Recorders())
+        self.run_()
+        self.failureResultOf(listening, DecodeError)
+        self.successResultOf(server.stop())
 
     def test_onlyOne(self) -> None:
-        """An account has one server."""
+        """An account has one server, whatever another one does that never listened."""
         self.listen()
-        self.assertRaises(LocalError, StreamServer(self.right).listen, Recorders())
+        other = StreamServer(self.right)
+        self.assertRaises(LocalError, other.listen, Recorders())
+        self.successResultOf(other.stop())
+        self.use(self.server.generateCredentials())
 
     def test_credentials(self) -> None:
         """Tag and receipts travel in the address."""
@@ -151,17 +166,67 @@ class ServerTests(ConnectedTestCase):
         self.assertEqual(len(self.server.connections), 1)
         self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
 
-    def test_againTooSoon(self) -> None:
-        """While the old connection lingers, whoever brings no money is told that it is over."""
+    def test_againAtOnce(self) -> None:
+        """Credentials are good for one connection after the other, without a pause."""
         self.listen()
         credentials = self.server.generateCredentials()
+        for _ in range(3):
+            self.use(credentials)
+            self.after(self.connection.close(), 1)
+        self.assertEqual([made.data for made in self.served.made], [b"!"] * 3)
+
+    def test_lateStart(self) -> None:
+        """A copy of the first packet of a closed connection does not make a new one."""
+        self.listen()
+        credentials = self.server.generateCredentials()
+        first: list[bytes] = []
+        real = self.left.plugin.sendData
+
+        def sendData(data: bytes) -> Any:
+            first.append(data)
+            return real(data)
+
+        self.patch(self.left.plugin, "sendData", sendData)
         self.use(credentials)
         self.after(self.connection.close(), 5)
-        opening = self.client.connect(credentials)
-        self.run_()
+        self.right.receivePrepare(first[0])
+        (closed,) = self.server.connections.values()
+        self.assertTrue(closed.session.isClosed)
+
+    def test_forgottenMeanwhile(self) -> None:
+        """A client that comes back to a connection that ended and is forgotten is told so."""
+        self.listen(idleTimeout=10)
+        near = self.use(self.server.generateCredentials(), idleTimeout=600)
+        self.left.plugin.deregisterDataHandler()  # the server's close does not arrive
+        self.run_(20 + LINGER)
+        self.assertEqual(self.server.connections, {})
+        near.transport.write(b"still there?")
+        self.run_(5)
+        self.assertEqual(near.happened[-1], "lost")
+        self.assertEqual([made.data for made in self.served.made], [b"!"])
+
+    def test_stopDelivers(self) -> None:
+        """A server that stops delivers first what was written, and takes no one new."""
+
+        class Big(HalfRecorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.transport.write(b"y" * 3_000_000)
+
+        path = SimulatedPath(self.clock, [Latency(0.2), PacketRate(100, 100)])
+        self.join(path.left, path.right)
+        self.listen(Big)
+        late, credentials = self.server.generateCredentials(), self.server.generateCredentials()
+        near = self.use(credentials)
+        stopped = self.server.stop()
+        again = self.server.stop()
+        opening = self.client.connect(late, timeout=2)
+        self.run_(3)
         self.failureResultOf(opening, ConnectionEnded)
-        self.run_(LINGER)
-        self.use(credentials)
+        self.run_(60)
+        self.successResultOf(stopped)
+        self.successResultOf(again)
+        self.assertEqual(len(near.data), 3_000_000)
 
     def test_againFull(self) -> None:
         """A new connection needs room of its own."""
@@ -206,6 +271,19 @@ class ServerTests(ConnectedTestCase):
         self.assertEqual(self.served.made[0].data, b"!still here")
         self.assertFalse(third.session.isClosed)
         self.assertFalse(idle.session.isClosed)
+
+    def test_usedIsKept(self) -> None:
+        """A connection that was used stays: its limits and totals would be lost."""
+        self.listen(maximumConnections=1)
+        near = self.use(self.server.generateCredentials())
+        near.transport.loseConnection()
+        self.run_(5)
+        late = self.client.connect(self.server.generateCredentials(), timeout=5)
+        self.run_(6)
+        self.failureResultOf(late, ConnectionEnded)
+        self.openStream().transport.write(b"more")
+        self.run_()
+        self.assertEqual(self.served.made[-1].data, b"more")
 
     def test_closedIsLetGo(self) -> None:
         """So does a closed one."""

@@ -417,6 +417,31 @@ class DoubtTests(SynchronousTestCase):
             money = pair.client.streams[streamID].moneyOut
             self.assertEqual((money.sent, money.unanswered), (0 if code else 1000, 0))
 
+    def test_lostOfAborted(self) -> None:
+        """Data of an aborted stream that nobody answered may have been counted by the peer."""
+        pair = Pair()
+        lost: list[bytes] = []
+
+        def way(prepare: Prepare) -> bytes | None:
+            if len(prepare.data) < 10_000 or lost:
+                return None
+            lost.append(pair.deliver(pair.server, prepare))
+            return LOST
+
+        pair.client.out = way
+        streamID = pair.client.open()
+        pair.run(1)
+        pair.client.session.sendData(streamID, b"x" * 16_000)
+        pair.run(0.1)
+        pair.client.session.abortStream(streamID, None, ErrorCode.APPLICATION_ERROR)
+        pair.run(40)
+        self.assertEqual(len(lost), 1)
+        other = pair.client.open()
+        pair.client.session.sendData(other, b"y" * 1_500_000)
+        pair.run(20)
+        self.assertFalse(pair.server.session.isClosed)
+        self.assertEqual(len(pair.server.data[other]), 1_500_000)
+
     def test_abortedInFlight(self) -> None:
         """A stream that was aborted and forgotten by then is no obstacle to doubt."""
         test = Peerless()

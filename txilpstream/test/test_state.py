@@ -7,8 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.hearing import HEARD, LONGEST_MESSAGE
-from txilpstream.session.state import SessionState
+from txilpstream.session.hearing import HEARD
+from txilpstream.session.hearing import LONGEST_MESSAGE as LONGEST_HEARD
+from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.stream import CLOSED, CLOSING, DRAINING, SessionStream
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire import frames
@@ -155,7 +156,7 @@ class StreamEndTests(StateCase):
         [event] = self.events()
         assert isinstance(event, events.StreamClosed)
         assert isinstance(event.error, PeerError)
-        self.assertEqual((event.error.code, len(event.error.message)), (9, LONGEST_MESSAGE))
+        self.assertEqual((event.error.code, len(event.error.message)), (9, LONGEST_HEARD))
         self.assertForgotten()
 
     def test_peerAbortsWithMoneyInFlight(self) -> None:
@@ -221,7 +222,12 @@ class EndTests(StateCase):
         error = self.closed()[1]
         assert isinstance(error, PeerError)
         self.assertIs(self.state.error, error)
-        self.assertEqual((error.code, len(error.message)), (2, LONGEST_MESSAGE))
+        self.assertEqual((error.code, len(error.message)), (2, LONGEST_HEARD))
+
+    def test_longReason(self) -> None:
+        """A reason is cut to what fits into a packet."""
+        self.state.fail(PeerError(ErrorCode.PROTOCOL_VIOLATION, "x" * 40_000))
+        self.assertEqual(len(self.state.closeMessage), LONGEST_MESSAGE)
 
     def test_fail(self) -> None:
         """The first error counts; what comes later neither changes it nor takes it back."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost, NoProtocol
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.protocols.basic import FileSender
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txilpstream.errors import ConnectionEnded, PaymentError, StreamError
+from txilpstream.errors import ConnectionEnded, PaymentError, PeerError, StreamError
 from txilpstream.interfaces import IMoneyTransport
 from txilpstream.protocol import StreamAddress
 from txilpstream.session.sender import LOW_WATER
-from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder
+from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder, Recorders
 
 MIB = 1 << 20
 
@@ -94,6 +94,15 @@ class DataTests(StreamTestCase):
         self.run_(5)
         self.assertEqual(self.far.data, b"!" + b"a" * 100_000 + b"b")
         self.assertEqual(self.near.data, b"c" * 100_000)
+
+    def test_lostAsTwistedSays(self) -> None:
+        """An end before its time is Twisted's ConnectionLost too, at both sides."""
+        self.both()
+        self.transport.abortConnection()
+        self.run_()
+        for protocol, kind in ((self.near, ConnectionEnded), (self.far, PeerError)):
+            self.assertTrue(protocol.reasons[0].check(ConnectionLost))
+            self.assertTrue(protocol.reasons[0].check(kind))
 
     def test_notBytes(self) -> None:
         """Text is no data."""
@@ -213,7 +222,7 @@ class DataTests(StreamTestCase):
         near.transport.write(b"!")
         self.run_()
         self.assertEqual(near.happened, ["made", "lost"])
-        self.assertIsNone(self.openStream(lambda: None))
+        self.failureResultOf(self.connection.openStream(Recorders(lambda: None)), NoProtocol)
         self.run_()
         self.assertEqual(self.connection.streams, {})
 
@@ -304,6 +313,46 @@ class ProducerTests(StreamTestCase):
         self.transport.abortConnection()
         self.run_()
         self.failureResultOf(sent)
+
+
+class RaisingProducerTests(StreamTestCase):
+    """Producers that raise cost their own stream; everybody else hears what happened."""
+
+    def check(self, method: str, streaming: bool = True) -> None:
+        """A producer raises in this method."""
+
+        def explode(*args: object) -> None:
+            raise ZeroDivisionError("on purpose")
+
+        methods = dict.fromkeys(("resumeProducing", "pauseProducing", "stopProducing"), print)
+        kind = type("Raising", (), {**methods, method: explode})
+        self.both()
+        other = self.openStream()
+        other.transport.write(b"!")
+        offers = [each.transport.sendMoney(100) for each in (self.near, other)]
+        offers[0].addErrback(lambda failure: failure.trap(PaymentError))
+        self.transport.registerProducer(kind, streaming)
+        self.transport.write(b"x" * LOW_WATER * 2 if method == "resumeProducing" else b"")
+        self.run_(2)
+        self.connection.abort("enough")
+        closed = self.connection.whenClosed()
+        self.run_(2)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.successResultOf(closed)
+        self.assertEqual(self.successResultOf(offers[1]).sent, 100)
+        self.assertEqual([each.happened[-1] for each in (self.near, other)], ["lost", "lost"])
+
+    def test_stopProducing(self) -> None:
+        """stopProducing raises."""
+        self.check("stopProducing")
+
+    def test_resumeProducing(self) -> None:
+        """resumeProducing raises, of a push producer."""
+        self.check("resumeProducing")
+
+    def test_pull(self) -> None:
+        """resumeProducing raises, of a pull producer."""
+        self.check("resumeProducing", streaming=False)
 
 
 class RaisingTests(StreamTestCase):

@@ -1,0 +1,109 @@
+"""
+The half of a stream's transport that lets a producer write as fast as the peer takes it.
+
+A producer that raises costs its own stream and no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.logger import Logger
+
+from txilpstream.moneyside import MoneySide
+from txilpstream.session.sender import LOW_WATER
+
+if TYPE_CHECKING:
+    from txilpstream.connection import StreamConnection
+
+__all__ = ["ProducerSide"]
+
+_log = Logger()
+
+PULLS: Final = 8
+"""How often a pull producer is asked in one turn."""
+
+
+class ProducerSide(MoneySide):
+    """
+    One producer at most, of either kind.
+
+    @ivar disconnecting: whether the stream is to be closed when all is sent.
+    """
+
+    __slots__ = ("_isPulling", "_producer", "_producerIsPaused", "disconnecting")
+
+    def __init__(self, connection: StreamConnection, streamID: int) -> None:
+        super().__init__(connection, streamID)
+        self.disconnecting = False
+        self._producer: Any = None
+        self._isPulling = False
+        self._producerIsPaused = False
+
+    def loseWriteConnection(self) -> None:
+        """Close the sending half; a stream says how."""
+        raise NotImplementedError
+
+    def _failed(self, method: str) -> None:
+        """The application raised; a stream says what follows."""
+        raise NotImplementedError
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Let a producer write as fast as the peer takes it.
+
+        @raise RuntimeError: if there is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already: unregister that one first")
+        if self._isOver:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._isPulling = not streaming
+        self._producerIsPaused = False
+        if self._isPulling:
+            self.connection.pulling[self.streamID] = self  # type: ignore[assignment]
+            self.connection.wake()
+
+    def unregisterProducer(self) -> None:
+        """The producer writes no more."""
+        self._producer = None
+        self.connection.pulling.pop(self.streamID, None)
+        if self.disconnecting:
+            self.loseWriteConnection()
+
+    def pull(self) -> None:
+        """Ask a pull producer for more while little waits to leave."""
+        for _ in range(PULLS):
+            if self._producer is None or self._totals.queue.unsent >= LOW_WATER:
+                return
+            self._resumeProducer()
+
+    def drained(self) -> None:
+        """Little waits to leave: the producer may go on."""
+        if self._producer is not None and self._producerIsPaused:
+            self._producerIsPaused = False
+            self._resumeProducer()
+
+    def _resumeProducer(self) -> None:
+        try:
+            self._producer.resumeProducing()
+        except Exception:
+            self._failed("resumeProducing")
+
+    def _pauseProducer(self) -> None:
+        """Much waits to leave: a push producer is paused."""
+        isPushing = self._producer is not None and not self._isPulling
+        if isPushing and not self._producerIsPaused and self._totals.queue.unsent >= LOW_WATER:
+            self._producerIsPaused = True
+            self._producer.pauseProducing()
+
+    def _stopProducer(self) -> None:
+        """The stream is over."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.stopProducing()
+            except Exception:
+                _log.failure("stopProducing of a producer raised")
