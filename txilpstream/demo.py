@@ -37,7 +37,7 @@ from txilpstream.testing import (
 )
 from txilpstream.wire.ildcp import AccountDetails
 
-__all__ = ["Demo", "DemoResult"]
+__all__ = ["SMALLEST_AMOUNT", "Demo", "DemoResult"]
 
 PACKETS: Final = 2500
 """Packets that the amount takes at least, if it has so many units."""
@@ -50,8 +50,15 @@ TIP: Final = 12_345
 
 PACKETS_PER_SECOND: Final = 5000
 
-LEAST_FOR_A_UNIT: Final = 1100
-"""Source units that are worth one destination unit, about."""
+LEAST_PACKET: Final = 1_000_000
+"""Source units that a packet may carry at least, however little is paid: much more than a
+destination unit is worth, so that what rounding costs is no matter."""
+
+FEW_UNITS: Final = 200
+"""Destination units of which rounding costs up to half a percent."""
+
+SMALLEST_AMOUNT: Final = -(-RATE.denominator // RATE.numerator)
+"""The least that can be paid: what one destination unit is worth, in source units."""
 
 
 @dataclass(slots=True)
@@ -174,7 +181,7 @@ class Demo:
         self.connection: StreamConnection | None = None
         self.problems: list[str] = []
         self._hash = hashlib.sha256()
-        largest = max(LEAST_FOR_A_UNIT, amount // PACKETS)
+        largest = max(LEAST_PACKET, amount // PACKETS)
         self.path = SimulatedPath(
             reactor,
             [
@@ -190,7 +197,24 @@ class Demo:
 
     def failed(self, failure: Any) -> None:
         """Something did not come to a good end."""
-        self.problems.append(failure.getErrorMessage())
+        message = failure.getErrorMessage() or failure.type.__name__
+        self.problems.append("; ".join(line.strip() for line in message.splitlines()))
+
+    @property
+    def _slippage(self) -> Ratio:
+        """
+        What may be lost on the way: 1 %, or half of an amount that is worth so few units that
+        rounding alone may cost more.
+        """
+        return Ratio(1, 100) if RATE.floor(self.result.amount) >= FEW_UNITS else Ratio(1, 2)
+
+    @property
+    def sent(self) -> int:
+        """Source units that left for good so far."""
+        connection = self.connection
+        if connection is None or not connection.streams:
+            return self.result.sent
+        return sum(stream.totalSent for stream in connection.streams.values())
 
     async def run(self) -> DemoResult:
         """Pay, send, wait for everything, and say what happened."""
@@ -200,7 +224,9 @@ class Demo:
         streamServer = StreamServer(server)
         await streamServer.listen(_One(lambda: _Echo(self)))
         started = self._reactor.seconds()
-        connection = await StreamClient(client).connect(streamServer.generateCredentials())
+        connection = await StreamClient(client).connect(
+            streamServer.generateCredentials(), slippage=self._slippage
+        )
         self.connection = connection
         customer = await connection.openStream(_One(lambda: _Customer(self)))
         transport = customer.transport

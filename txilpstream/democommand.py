@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
+
+from txilpstream.progress import LINE_INTERVAL, Amount, Progress, progressFor
 
 if TYPE_CHECKING:
     from txilpstream.demo import Demo, DemoResult
@@ -21,9 +22,6 @@ SUMMARY: Final = "pay and send a file both ways over a path in this process"
 
 DEFAULT_AMOUNT: Final = 5_000_000_000
 DEFAULT_FILE_SIZE: Final = 4 << 20
-
-TERMINAL_INTERVAL: Final = 0.2
-LINE_INTERVAL: Final = 2.0
 
 STALLED: Final = 60.0
 """Seconds without any progress after which the run is given up."""
@@ -48,9 +46,15 @@ def _parse(options: Namespace) -> tuple[int, float]:
     """
     @raise ValueError: with a sentence that names value and limit.
     """
+    from txilpstream.demo import SMALLEST_AMOUNT
+
     text = options.amount
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) < 2**63:
-        raise ValueError(f"--amount is {text[:40]!r}: it must be a whole number from 1 to 2**63")
+    isNumber = text.isascii() and text.isdigit() and len(text) <= 20
+    if not isNumber or not SMALLEST_AMOUNT <= int(text) < 2**63:
+        raise ValueError(
+            f"--amount is {text[:40]!r}: it must be a whole number from {SMALLEST_AMOUNT}, which "
+            "is worth one unit at the other end, to 2**63 - 1"
+        )
     try:
         milliseconds = float(options.rtt)
     except ValueError:
@@ -67,7 +71,13 @@ def _open(path: str | None) -> BinaryIO:
     if path is not None:
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path!r} is a folder")
-        return open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115 - the caller closes it
+        try:
+            file.peek(1)  # what opens need not be readable
+        except OSError as error:
+            file.close()
+            raise OSError(f"{path!r} cannot be read: {error}") from None
+        return file
     made = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     made.write(os.urandom(DEFAULT_FILE_SIZE))
     made.seek(0)
@@ -92,7 +102,12 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
 
     demo = Demo(reactor, amount, file, roundTrip)
     with file:
-        _react(reactor, demo, lambda: None if options.json else _showProgress(demo, stderr))
+        if options.json:
+            _react(reactor, demo, LINE_INTERVAL, lambda: None)
+        else:
+            size, progress = os.fstat(file.fileno()).st_size, progressFor(stderr)
+            _react(reactor, demo, progress.interval, lambda: _show(demo, size, progress))
+            progress.close()
     if options.json:
         print(json.dumps(demo.result.asPlain()), file=stdout)
     else:
@@ -102,7 +117,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     return 0 if demo.isComplete else 1
 
 
-def _react(reactor: Any, demo: Demo, show: Callable[[], None]) -> None:
+def _react(reactor: Any, demo: Demo, interval: float, show: Callable[[], None]) -> None:
     """Run the reactor until the demonstration is over, and show how it goes."""
     from twisted.internet.defer import Deferred
     from twisted.internet.task import LoopingCall
@@ -128,7 +143,7 @@ def _react(reactor: Any, demo: Demo, show: Callable[[], None]) -> None:
     def start() -> None:
         running.append(Deferred.fromCoroutine(demo.run()))
         running[0].addBoth(finish)
-        loop.start(TERMINAL_INTERVAL if sys.stderr.isatty() else LINE_INTERVAL, now=False)
+        loop.start(interval, now=False)
 
     running: list[Deferred[Any]] = []
     loop = LoopingCall(tick)
@@ -136,23 +151,20 @@ def _react(reactor: Any, demo: Demo, show: Callable[[], None]) -> None:
     reactor.run()
 
 
-def _showProgress(demo: Demo, stderr: TextIO) -> None:
-    """One line; on a terminal it is written over the last."""
+def _show(demo: Demo, size: int, progress: Progress) -> None:
+    """Say how far it has come."""
     result, connection = demo.result, demo.connection
     if connection is None:
         return
-    sent = sum(stream.totalSent for stream in connection.streams.values())
-    line = (
-        f"money {sent * 100 // result.amount:3d} %  {sent:,} of {result.amount:,}   "
-        f"file {result.bytesSent:,} bytes, echo {demo.bytesEchoed:,}   "
-        f"in flight {connection.session.inFlight:,}   "
-        f"rate {connection.session.packetRate:,.0f} packets/s"
+    session = connection.session
+    progress.show(
+        [
+            Amount("money", demo.sent, result.amount),
+            Amount("file", result.bytesSent, size),
+            Amount("echo", demo.bytesEchoed, size),
+        ],
+        f"{session.inFlight:,} packets in flight, {session.packetRate:,.0f} packets/s allowed",
     )
-    if stderr.isatty():
-        stderr.write(f"\r{line}\x1b[K")
-    else:
-        stderr.write(line + "\n")
-    stderr.flush()
 
 
 def _table(result: DemoResult) -> str:

@@ -78,7 +78,8 @@ class ProducerSide(MoneySide):
         for _ in range(PULLS):
             if self._producer is None or self._totals.queue.unsent >= LOW_WATER:
                 return
-            self._resumeProducer()
+            if not self._resumeProducer():
+                return
 
     def drained(self) -> None:
         """Little waits to leave: the producer may go on."""
@@ -86,11 +87,15 @@ class ProducerSide(MoneySide):
             self._producerIsPaused = False
             self._resumeProducer()
 
-    def _resumeProducer(self) -> None:
+    def _resumeProducer(self) -> bool:
+        """Ask for more; False if that failed, and it will not be asked again."""
         try:
             self._producer.resumeProducing()
         except Exception:
+            self.connection.pulling.pop(self.streamID, None)
             self._failed("resumeProducing")
+            return False
+        return True
 
     def _pauseProducer(self) -> None:
         """Much waits to leave: a push producer is paused."""

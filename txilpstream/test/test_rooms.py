@@ -60,6 +60,7 @@ ROOMS = {
     "cli": "apps",
     "demo": "apps",
     "democommand": "apps",
+    "progress": "apps",
     "decodecommand": "apps",
     "inspection": "apps",
 }
