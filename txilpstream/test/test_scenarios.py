@@ -1,7 +1,7 @@
 """
 Whole connections over random paths, in virtual time: money and data both ways on many streams.
 
-At every answer the books of both ends are held against those of the path.
+After every step of time the books of both ends are held against those of the path.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -28,17 +29,20 @@ from txilpstream.protocol import StreamProtocol
 from txilpstream.server import StreamServer
 from txilpstream.testing import (
     Duplicate,
+    Expiry,
     Hop,
     Latency,
     LiquidityBucket,
     Loss,
     MaximumPacketAmount,
+    MoneyInFlight,
     PacketRate,
     Rate,
     RejectWith,
     Reorder,
     Side,
     SimulatedPath,
+    SwapReplies,
     TamperAmount,
     TamperData,
     linearDrift,
@@ -57,6 +61,7 @@ class Recorder(StreamProtocol):
         self.data = data
         self.money = money
         self.got: list[bytes] = []
+        self.count = 0
         self.credited = 0
         self.outcome: Any = None
         self.reason: Any = None
@@ -124,6 +129,8 @@ def randomHops(chance: random.Random) -> list[Hop]:
     maybe(0.3, lambda: Reorder(0.05, 0.2))
     maybe(0.2, lambda: RejectWith("T00", 0.03), lambda: RejectWith("R00", 0.01))
     maybe(0.2, lambda: TamperData(0.01), lambda: TamperAmount(0.02, Ratio(1, 2).floor))
+    maybe(0.2, lambda: SwapReplies(0.02), lambda: MoneyInFlight(chance.randrange(10**5, 10**7)))
+    maybe(0.2, lambda: Expiry(1.0))
     chance.shuffle(hops)
     return hops
 
@@ -186,10 +193,20 @@ class Run:
             got = sum(p.transport.totalReceived for p in others.protocols.values())
             test.assertEqual(self.path.given(far), got)
             for streamID, protocol in others.protocols.items():
-                here = b"".join(protocol.got)
-                test.assertTrue(ends.protocols[streamID].data.startswith(here))
-            for transport in transports:
-                self.worst = max(self.worst, transport._totals.data.held)
+                count = protocol.count
+                data = ends.protocols[streamID].data if protocol.got else b""
+                for piece in protocol.got:
+                    test.assertEqual(data[count : count + len(piece)], piece)
+                    count += len(piece)
+                protocol.got.clear()
+                protocol.count = count
+            for streamID, protocol in ends.protocols.items():
+                if protocol.reason is None:
+                    stream = protocol.transport.connection.session.stream(streamID)
+                    self.worst = max(self.worst, stream.data.held)
+                    written = len(protocol.data)
+                    kept = stream.queue.unsent + stream.queue.outstanding
+                    test.assertLessEqual(kept, written)
 
     @property
     def isOver(self) -> bool:
@@ -208,17 +225,21 @@ class RandomPathTests(SynchronousTestCase):
             self.assertTrue(calls, "nothing will ever happen again")
             run.clock.advance(max(0.0, min(c.getTime() for c in calls) - run.clock.seconds()))
             steps += 1
-            if steps % 16 == 0:
-                run.check(self)
-        run.check(self)
+            run.check(self)
         self.assertTrue(run.isOver, f"seed {seed} hangs")
         self.assertLessEqual(run.worst, WINDOW)
         for streamID, client in run.clients.protocols.items():
             server = run.servers.protocols.get(streamID)
-            if client.hasRead and server is not None:
-                self.assertEqual(b"".join(client.got), server.data)
-            if client.money:
-                self.assertIsNotNone(client.outcome)
+            for near, far in ((client, server), (server, client)):
+                if near is None:
+                    continue
+                if near.hasRead and far is not None:
+                    self.assertEqual(near.count, len(far.data))
+                elif near.reason is not None:
+                    self.assertFalse(near.reason.check(ConnectionDone), f"seed {seed}")
+                    self.assertTrue(near.reason.getErrorMessage())
+                if near.money and near.reason is not None:
+                    self.assertIsNotNone(near.outcome)
 
 
 def _add(first: int) -> None:

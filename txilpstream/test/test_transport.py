@@ -245,6 +245,42 @@ class ProducerTests(StreamTestCase):
         self.assertEqual(producer.written, 16 * MIB)
         self.assertEqual(len(self.far.data), 16 * MIB + 1)
 
+    def test_slowReaders(self) -> None:
+        """
+        Producers of 1 GiB each way into slow readers: neither side ever holds more than the
+        window and a few packets.
+        """
+
+        class Slow(HalfRecorder):
+            clock = self.clock
+            count = 0
+
+            def dataReceived(self, data: bytes) -> None:
+                self.count += len(data)
+                transport = self.transport
+                transport.pauseProducing()
+                self.clock.callLater(0.02, transport.resumeProducing)
+
+        self.both(Slow, Slow)
+        ends = [self.near, self.far]
+        producers = [Producer(end.transport, 1024 * MIB) for end in ends]
+        for end, producer in zip(ends, producers, strict=True):
+            end.transport.registerProducer(producer, True)
+            producer.resumeProducing()
+        few = LOW_WATER + 4 * len(Producer.CHUNK)
+        for _ in range(400):
+            self.run_(0.01)
+            for end, producer in zip(ends, producers, strict=True):
+                stream = end.transport.connection.session.stream(1)
+                self.assertLessEqual(stream.data.held, MIB + few)
+                self.assertLessEqual(stream.queue.unsent + stream.queue.outstanding, MIB + few)
+                self.assertLess(producer.written, 1024 * MIB)
+        for end, producer in zip(ends, reversed(producers), strict=True):
+            self.assertGreater(end.count, 8 * MIB)
+            self.assertLessEqual(producer.written - end.count, 2 * (MIB + few))
+        self.connection.abort()
+        self.run_()
+
     def test_closeWaitsForProducer(self) -> None:
         """The stream closes when the producer is done."""
         self.both()
