@@ -86,12 +86,16 @@ def microseconds(function: Callable[[], object], count: int) -> float:
     return median(processorTime(run) for _ in range(RUNS)) / count * 1e6
 
 
-def show(figures: list[Figure], options: Options) -> None:
-    """Print the figures, as a table or as JSON."""
+def show(figures: list[Figure], options: Options, how: str = f"medians of {RUNS} runs") -> None:
+    """
+    Print the figures, as a table or as JSON.
+
+    @param how: what the figures are, for the head of the table.
+    """
     if options.isJson:
         print(json.dumps([figure.asPlain() for figure in figures], indent=2))
         return
-    print(f"Python {platform.python_version()} on {platform.machine()}, medians of {RUNS} runs")
+    print(f"Python {platform.python_version()} on {platform.machine()}, {how}")
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
         line = f"{figure.name:{width}}  {figure.value:>12,.2f} {figure.unit:10}"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount
 from txilpstream.errors import LocalError
+from txilpstream.session.congestion import ICongestionControl
 from txilpstream.wire.address import checkAddress
 
 __all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration", "configure"]
@@ -71,6 +72,8 @@ class SessionConfiguration:
     @ivar connectionTag: what the server's owner wrote into the address.
     @ivar receiptNonce: 16 octets if receipts are to be made (RFC 39), else empty.
     @ivar receiptSecret: 32 octets with it.
+    @ivar congestionControl: makes what decides how fast, how much at once and how large packets
+        are; None for the three controls of this package.
     @ivar trace: is called with the name of each decision and its particulars.
     """
 
@@ -98,6 +101,7 @@ class SessionConfiguration:
     connectionTag: str = ""
     receiptNonce: bytes = b""
     receiptSecret: bytes = field(default=b"", repr=False)
+    congestionControl: Callable[[SessionConfiguration], ICongestionControl] | None = None
     trace: Callable[[str, dict[str, object]], None] | None = None
 
     def __post_init__(self) -> None:

@@ -1,9 +1,9 @@
 """
-What an answer says of the path, told to the control whose limit it is.
+What an answer says of the path, told to what controls how it is used, and to patience.
 
 Nothing here touches streams: money and data are settled in C{settlement}. A packet that came
 through with its money proves something even if the peer refused it; a node's reject is judged by
-its code alone; no answer at all counts for pacing.
+its code alone; no answer at all is for the control to judge.
 """
 
 from __future__ import annotations
@@ -38,50 +38,38 @@ class Evidence:
         path = self._path
         if delivered is not None:
             path.rate.observe(sent.amount, delivered)
-        path.packetAmount.passed(sent.amount)
-        path.liquidity.passed(sent.amount, now=now, roundTrip=path.roundTrip)
+        path.control.took(sent.amount, sent.sentAt, now)
 
     def passed(self, sent: SentPacket, now: float) -> None:
         """The peer itself answered in time: the path is well."""
-        pacing = self._path.pacing
-        pacing.measured(now - sent.sentAt)
         self._passedInRound += 1
-        if pacing.answered(now=now):
+        if self._path.control.answered(sent.sentAt, now):
             self._passedInRound = 0
 
     def rejected(self, sent: SentPacket, reject: Reject, now: float) -> None:
         """A node on the path rejected a packet in time."""
         path, code = self._path, reject.code
-        pacing = path.pacing
+        isHopeful = path.control.rejected(
+            sent.amount,
+            code,
+            reject.data,
+            smallest=path.rate.smallest,
+            inFlight=path.inFlight.money,
+            sentAt=sent.sentAt,
+            now=now,
+        )
         if code == "F08" and sent.amount:
-            if path.packetAmount.refused(sent.amount, reject.data, now=now):
-                pacing.answered(now=now)
-            else:
+            if not isHopeful:
                 path.patience.sleep(now, 1.0)
-        elif code == "T04" and sent.amount:
-            path.liquidity.refused(
-                sent.amount,
-                isAlone=path.inFlight.withMoney == 0,
-                smallest=path.rate.smallest,
-                now=now,
-                roundTrip=path.roundTrip,
-            )
-            pacing.answered(now=now)
-            self.sleepAfterRound(now)
         elif code[0] == "T":
-            isLimited = code in ("T05", "T03")
-            pacing.answered(now=now, isLimited=isLimited, isLost=not isLimited)
-            self.sleepAfterRound(now)
-        else:
-            pacing.answered(now=now)
-            if path.patience.isFinal(code, sentAt=sent.sentAt, now=now):
-                self._state.end(
-                    ConnectionEnded(f"the path rejects with {code}", path.patience.rejects)
-                )
+            if not isHopeful:
+                self.sleepAfterRound(now)
+        elif path.patience.isFinal(code, sentAt=sent.sentAt, now=now):
+            self._state.end(ConnectionEnded(f"the path rejects with {code}", path.patience.rejects))
 
-    def unanswered(self, now: float) -> None:
+    def unanswered(self, sent: SentPacket, now: float) -> None:
         """Nobody answered a packet, or with what is no answer."""
-        self._path.pacing.answered(now=now, isLost=True)
+        self._path.control.lost(sent.amount, sent.sentAt, now)
         self.sleepAfterRound(now)
 
     def sleepAfterRound(self, now: float) -> None:

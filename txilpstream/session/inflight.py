@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 __all__ = ["MAX_DOUBTFUL", "InFlight", "SentPacket"]
@@ -59,26 +60,30 @@ class InFlight:
     @ivar packets: by sequence, the oldest first.
     @ivar doubtful: those whose time is over, by sequence, the oldest first.
     @ivar withMoney: how many of C{packets} carry money.
+    @ivar money: what they carry together, in source units.
     """
 
-    __slots__ = ("doubtful", "packets", "withMoney")
+    __slots__ = ("doubtful", "money", "packets", "withMoney")
 
     def __init__(self) -> None:
         self.packets: dict[int, SentPacket] = {}
         self.doubtful: dict[int, SentPacket] = {}
         self.withMoney = 0
+        self.money = 0
 
     def add(self, packet: SentPacket) -> None:
         """A packet leaves."""
         self.packets[packet.sequence] = packet
         if packet.amount:
             self.withMoney += 1
+            self.money += packet.amount
 
     def pop(self, sequence: int) -> SentPacket | None:
         """An answer came; None if nothing waits for one under this number."""
         packet = self.packets.pop(sequence, None)
         if packet is not None and packet.amount:
             self.withMoney -= 1
+            self.money -= packet.amount
         return packet
 
     def doubt(self, packet: SentPacket) -> None:
@@ -97,6 +102,21 @@ class InFlight:
                 return
             self.pop(oldest.sequence)
             yield oldest
+
+    def moneyOverdue(self, now: float, patience: float) -> tuple[int, float]:
+        """
+        What left so long ago that it is hardly under way any more.
+
+        @param patience: seconds that an answer is waited for.
+        @return: that money, in source units; and the moment when it is more, infinity for never.
+        """
+        money = 0
+        for packet in self.packets.values():
+            overdueAt = packet.sentAt + patience
+            if overdueAt > now:
+                return money, overdueAt
+            money += packet.amount
+        return money, inf
 
     @property
     def oldest(self) -> SentPacket | None:

@@ -1,84 +1,151 @@
 """
-How much money per second leaves, and at once.
+How much money is in flight, and leaves per second.
 
-The evidence is T04 alone. Until the first one there is no limit. Then the rule of C{rounds} finds
-what the path takes per second, in source units; if even a packet that is alone in flight is
-refused, the packet itself is too large for the moment: its amount is halved and grows again.
-What was rejected: shrinking packets on every T04, which ends at packets of a few units
-(ilp-protocol-stream#42).
+The evidence is T04 alone. Until the first one there is no limit. Then there is a window: source
+units in flight, which move by the rule of C{rounds}; and units leave hardly faster than one window
+per round trip. So one level finds both kinds of path that answer T04: those that take so much money
+per second, and those that hold no more than so much at once. A rate without a window was rejected:
+where the limit is on money in flight, two packets that leave a moment too early are one reject.
+
+A window is made of equal parts, as many as the packet limit asks for, and some at least. So a
+packet that is too large for the moment becomes smaller with the window, and larger with it again;
+no remainder of the window is left unused; and what is free of a window is sent if it is at least
+half a part. What was rejected: shrinking packets on every T04, which ends at packets of a few units
+(ilp-protocol-stream#42), and halving the packet that is alone in flight, which leaves a third of a
+path unused that holds one packet and a half.
+
+Money has no natural unit as packets have, so cut and step are in proportion to the window.
 """
 
 from __future__ import annotations
 
+from math import ceil, inf
 from typing import Final
 
-from txilpstream.amounts import U64_MAX
-from txilpstream.session.rounds import AdaptiveRate
+from txilpstream.session.rounds import AdaptiveRate, Rule
 
 __all__ = ["Liquidity"]
 
-_GROWTH: Final = 16
-"""A packet that was halved grows by one part in so many with each that passes."""
+CUT: Final = 0.01
+"""The part of the window that a reject takes away: what a path cannot store is lost meanwhile."""
+
+STEP: Final = 0.008
+"""The part of the window that is added per second: a second and a quarter make up for a cut."""
+
+LIQUIDITY_RULE: Final = Rule(step=lambda window: STEP * window, cut=lambda window: CUT * window)
+
+LEAST_PARTS: Final = 4
+"""Packets that a window is made of at least: one reject then says little of all the others."""
+
+PARTS: Final = 50.0
+"""
+Packets that it is made of if the next constant allows it: a node half way holds some of them, and
+what is left of its limit beside whole packets is unused.
+"""
+
+PARTS_PER_SECOND: Final = 500.0
+"""Packets per second that smaller parts lead to at most, where packets are not large anyway."""
+
+PACKET_SHARE: Final = 0.8
+"""
+The part of the packet rate that parts may need: smaller packets must not be too many for the path.
+"""
+
+GAIN: Final = 1.01
+"""Windows per round trip that leave at most: a little more than one, so that it is the answers
+that set the pace, yet what was sent in a burst does not stay one."""
+
+SHORTEST: Final = 0.005
+"""Seconds that count as a round trip at least."""
 
 
 class Liquidity:
     """
-    The money rate of one direction of a connection.
+    The money window of one direction of a connection.
 
-    @ivar cap: the most that one packet may carry for now, in source units.
+    @ivar level: the window in source units and its rule; None while there is no limit.
+    @ivar readyAt: when L{most}, having given 0, may give more without an answer in between.
     """
 
-    __slots__ = ("_passed", "_rate", "_since", "cap")
+    __slots__ = ("_parts", "level", "readyAt")
 
     def __init__(self) -> None:
-        self.cap = U64_MAX
-        self._rate: AdaptiveRate | None = None
-        self._passed = 0
-        self._since: float | None = None
+        self.level: AdaptiveRate | None = None
+        self._parts = LEAST_PARTS
+        self.readyAt = inf
 
-    def isAllowed(self, amount: int, now: float) -> bool:
-        """Whether so many source units may leave now."""
-        return self._rate is None or self._rate.available(now, amount) >= amount
+    def part(self, limit: int, smallest: int) -> int:
+        """
+        What one packet may carry for now, in source units.
 
-    def readyAt(self, amount: int) -> float:
-        """When so many may leave."""
-        return 0.0 if self._rate is None else self._rate.readyAt(amount)
+        @param limit: the path's largest packet.
+        @param smallest: the smallest amount that is of use.
+        """
+        level = self.level
+        if level is None:
+            return limit
+        window = level.rate
+        return min(limit, max(smallest, int(window / max(self._parts, ceil(window / limit)))))
+
+    def most(self, limit: int, smallest: int, inFlight: int, now: float) -> int:
+        """
+        What one packet may carry at this moment, in source units; 0 if none may leave.
+
+        @param inFlight: source units that are under way.
+        """
+        level = self.level
+        if level is None:
+            return limit
+        part = self.part(limit, smallest)
+        if inFlight:
+            room = int(level.rate) - inFlight
+            if room < part:
+                if 2 * room < part or room < smallest:
+                    self.readyAt = inf
+                    return 0
+                part = room
+        if level.available(now, part) < part:
+            self.readyAt = level.readyAt(part)
+            return 0
+        return part
+
+    def hasMoreThan(self, amount: int) -> bool:
+        """Whether the window is larger than so much: there is something left to take away."""
+        return self.level is None or self.level.rate > amount
 
     def sent(self, amount: int, now: float) -> None:
         """Money leaves."""
-        if self._since is None:
-            self._since = now
-        if self._rate is not None:
-            self._rate.use(amount, now)
+        if self.level is not None:
+            self.level.use(amount, now)
 
-    def passed(self, amount: int, *, now: float, roundTrip: float) -> None:
-        """So much came through the path."""
-        self._passed += amount
-        if self.cap < U64_MAX:
-            self.cap += max(1, self.cap // _GROWTH)
-            if self.cap > 4 * amount:
-                self.cap = U64_MAX
-        if self._rate is not None:
-            self._rate.answered(amount, isReject=False, now=now, roundTrip=roundTrip)
+    def passed(
+        self, amount: int, *, sentAt: float, now: float, roundTrip: float, packetRate: float
+    ) -> None:
+        """
+        So much came through the path.
+
+        @param packetRate: packets per second that may leave.
+        """
+        level = self.level
+        if level is not None:
+            parts = min(PARTS, roundTrip * min(PARTS_PER_SECOND, PACKET_SHARE * packetRate))
+            self._parts = max(LEAST_PARTS, int(parts))
+            level.speed = GAIN / max(SHORTEST, roundTrip)
+            level.answered(amount, isReject=False, sentAt=sentAt, now=now, roundTrip=roundTrip)
 
     def refused(
-        self, amount: int, *, isAlone: bool, smallest: int, now: float, roundTrip: float
+        self, amount: int, *, inFlight: int, sentAt: float, now: float, roundTrip: float
     ) -> None:
         """
         A packet of this amount was answered T04.
 
-        @param isAlone: whether no other packet with money was in flight.
-        @param smallest: the smallest amount that is still of use.
+        @param inFlight: source units that are under way, without it.
         """
-        if isAlone:
-            self.cap = max(smallest, min(self.cap, amount) // 2)
-        rate = self._rate
-        if rate is None:
-            since = now if self._since is None else self._since
-            elapsed = max(now - since, roundTrip, 0.001)
-            start = max(0.9 * self._passed / elapsed, amount / max(roundTrip, 0.05) / 2)
-            rate = AdaptiveRate(start, least=max(1.0, amount / 16), most=2.0**64, tokens=amount)
-            rate.isStarting = False
-            self._rate = rate
-            return
-        rate.answered(amount, isReject=True, now=now, roundTrip=roundTrip)
+        level = self.level
+        if level is None:
+            level = self.level = AdaptiveRate(
+                inFlight + amount, LIQUIDITY_RULE, least=1.0, most=2.0**64, tokens=amount
+            )
+            level.speed = GAIN / max(SHORTEST, roundTrip)
+            level.available(now, amount)
+        level.answered(amount, isReject=True, sentAt=sentAt, now=now, roundTrip=roundTrip)

@@ -68,17 +68,19 @@ class Offers:
         self.readyAt = NEVER
         if rate.floor is None:
             return self._probe(now)
+        most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
+        if not most:
+            most = self._mostBesideLost(now)
+            if not most:
+                return None
         ready = self._state.streams.moneyReady
         while ready:
             streamID = next(iter(ready))
             stream = ready[streamID]
-            amount = self._amountFor(stream, now)
+            amount = self._amountFor(stream, most, now)
             if amount == 0:
                 ready.pop(streamID, None)
                 continue
-            if not path.liquidity.isAllowed(amount, now):
-                self.readyAt = path.liquidity.readyAt(amount)
-                return None
             money = stream.moneyOut
             minimum, expected = rate.expect(amount)
             money.hold(amount, expected)
@@ -87,9 +89,6 @@ class Offers:
                 ready.move_to_end(streamID)
             else:
                 del ready[streamID]
-            path.liquidity.sent(amount, now)
-            if amount > path.packetAmount.limit:
-                path.packetAmount.tried(now)
             return self._packer.pack(
                 now,
                 amount,
@@ -100,8 +99,26 @@ class Offers:
             )
         return None
 
-    def _amountFor(self, stream: SessionStream, now: float) -> int:
-        """What the stream's next packet carries; 0 if nothing of use can leave."""
+    def _mostBesideLost(self, now: float) -> int:
+        """
+        What a packet may carry if those that have waited long for an answer hold no liquidity any
+        more; 0 if none may leave.
+        """
+        path = self._path
+        lost, moreLostAt = path.inFlight.moneyOverdue(now, path.resendAfter)
+        most = 0
+        if lost:
+            most = path.control.mostNow(path.rate.smallest, path.inFlight.money - lost, now)
+        if not most:
+            self.readyAt = min(path.control.moneyReadyAt(), moreLostAt)
+        return most
+
+    def _amountFor(self, stream: SessionStream, most: int, now: float) -> int:
+        """
+        What the stream's next packet carries; 0 if nothing of use can leave.
+
+        @param most: what the path takes at this moment.
+        """
         path, money, rate = self._path, stream.moneyOut, self._path.rate
         offered = unsent = money.unsent
         room = money.peerRoom
@@ -109,16 +126,11 @@ class Offers:
             wanted = rate.sourceFor(room)
             if wanted is not None:
                 offered = min(offered, wanted)
-        if path.packetAmount.raiseAt is not None:
-            larger = path.packetAmount.larger(now)
-            if (
-                larger is not None
-                and larger < offered
-                and larger <= path.liquidity.cap
-                and rate.plan(offered, larger) == larger
-            ):
+        if offered > most:
+            larger = path.control.larger(now)
+            if larger is not None and larger < offered and rate.plan(offered, larger) == larger:
                 return larger
-        amount = rate.plan(offered, path.mostPerPacket)
+        amount = rate.plan(offered, most)
         if amount == 0 and not money.held:
             if offered == unsent:
                 self._takeBack(stream, self._whyTooFew(unsent))
@@ -140,7 +152,7 @@ class Offers:
 
     def _probe(self, now: float) -> Outgoing | None:
         """Ask for the rate; if there is no answer soon, ask again."""
-        path = self._path
+        path, rate = self._path, self._path.rate
         if self._probing:
             self.readyAt = self._probedAt + path.resendAfter
             if now < self.readyAt:
@@ -149,14 +161,15 @@ class Offers:
         if not amount:
             offered = next(iter(self._state.streams.moneyReady.values())).moneyOut.unsent
             amount = offered - offered * self._packer.randomBytes(1)[0] // 256 // 16
-        amount = max(1, min(amount, path.mostPerPacket))
-        if not path.liquidity.isAllowed(amount, now):
-            self.readyAt = path.liquidity.readyAt(amount)
-            return None
+        most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
+        if not most:
+            most = self._mostBesideLost(now)
+            if not most:
+                return None
+        amount = max(1, min(amount, most))
         self._probes += 1
         self._probeAmount = amount
         self._probedAt = now
-        path.liquidity.sent(amount, now)
         packet = self._packer.pack(now, amount, [], isProbe=True)
         self._probing = packet.sequence
         return packet

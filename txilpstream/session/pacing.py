@@ -2,53 +2,180 @@
 How many packets per second leave.
 
 The evidence is T05 and T03, which say so, and T00, other temporary codes and packets without an
-answer, which may. The second kind counts only as far as lowering the rate lowers its share: a path
-that drops one packet in twenty at any rate is not congested, one that answers T00 above its
-capacity is. That is found by keeping its share at each level of the rate, levels being twice as
-large as the one below, and comparing. What was rejected: halving on every loss, which left 3 % of
-the throughput on a path that drops 1 % (tried).
+answer, which may. The first kind goes to the rule of C{rounds} as it is.
+
+The second kind counts only as far as lowering the rate lowers its share: a path that drops one
+packet in twenty at any rate is not congested, one that answers T00 above its capacity is. So the
+share is watched in stretches of answers; what it is when the rate makes no difference is the base.
+A stretch with clearly more than the base lowers the rate to what came through, and the next stretch
+says whether that helped. If the share is still more than half of what it was, that is done once
+more, for the first stretch may have seen several rates; and if it has not helped then, the share is
+the base from now on, and the rate is what it was. What was rejected: halving on every loss, which
+left 3 % of the throughput on a path that drops 1 % (tried); and a share for each level of the rate,
+which says nothing about a level that is visited for the first time.
 """
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final
 
-from txilpstream.session.rounds import AdaptiveRate
+from txilpstream.session.rounds import AdaptiveRate, Rule
 
 __all__ = ["INITIAL_RATE", "Pacing"]
 
-INITIAL_RATE: Final = 40.0
+INITIAL_RATE: Final = 100.0
 """Packets per second to begin with."""
 
 INITIAL_BURST: Final = 10.0
 """Packets that may leave at once in the beginning: a small payment needs no more."""
 
+BURST: Final = 0.01
+"""Seconds of the rate that may leave at once: timers are no finer on a busy machine."""
+
 SMOOTHING: Final = 0.125
 """The part of a new round-trip time in the smoothed one."""
 
-LEAST_SAMPLE: Final = 20.0
-"""Answers at one level of the rate before its share of losses means anything."""
+STEP: Final = 0.4
+"""
+The rate rises by this times its root, in packets per second and second: 5 at 167 packets per
+second, which is Rafiki's limit.
+"""
 
-FORGETTING: Final = 0.995
-"""What is left of old answers when a new one comes in: some 200 count."""
+CUT: Final = 2.83
+"""
+The rate falls by this times its fourth root, in packets per second: 10 at 167. So it takes two
+seconds to make up for a cut, and a bucket of ten packets (cut * cut / step / 2) loses nothing
+meanwhile; at least a few hundred packets pass between two rejects.
+"""
+
+LARGEST_CUT: Final = 0.15
+"""
+The part of the rate that a cut takes away at most. It holds below 50 packets per second, where
+several connections share little, and larger cuts would keep their shares far apart by chance.
+"""
+
+PACING_RULE: Final = Rule(
+    step=lambda rate: STEP * sqrt(rate),
+    cut=lambda rate: min(LARGEST_CUT * rate, CUT * sqrt(sqrt(rate))),
+)
+
+STRETCH: Final = 40
+"""Answers in a stretch, at least."""
+
+LONG_STRETCH: Final = 100
+"""The same where many are lost at any rate: the more, the less a few of them mean."""
+
+ENOUGH_LOSSES: Final = 6
+"""Losses that end a stretch: fewer may be chance ..."""
+
+LONGEST_STRETCH: Final = 200
+"""... unless so many answers came with them."""
+
+MARGIN: Final = 0.03
+"""The part of losses beyond the base that is put up with."""
+
+STARTING_MARGIN: Final = 0.25
+"""
+The same while the rate doubles: a path that answers T00 above its capacity comes to more in the
+second round above it, and a stretch is short then.
+"""
+
+HELPFUL: Final = 0.5
+"""If the share falls to less than this part of what it was, lowering the rate has helped."""
+
+HARMFUL: Final = 1.5
+"""If it rises to more than this part, what was lost at first was not known well: lower again."""
+
+LARGEST_BASE: Final = 0.5
+"""A path that loses more than this part is taken as congested whatever helps."""
+
+EXPERIMENT: Final = 0.97
+"""The rate becomes this part of what came through, when it is lowered to see whether it helps."""
+
+RECHECK: Final = 30.0
+"""Seconds after which a base above the margin is doubted."""
 
 
-class _Level:
-    """Answers at one level of the rate; older ones count less."""
+class _Losses:
+    """
+    The share of losses, watched in stretches.
 
-    __slots__ = ("answers", "lost")
+    @ivar base: the share that does not depend on the rate, as far as is known.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_isConfirmed",
+        "_lost",
+        "_rateBefore",
+        "_shareBefore",
+        "_since",
+        "_triedAt",
+        "base",
+    )
 
     def __init__(self) -> None:
-        self.answers = 0.0
-        self.lost = 0.0
+        self.base = 0.0
+        self._answers = 0
+        self._lost = 0
+        self._since = 0.0
+        self._rateBefore = 0.0
+        self._shareBefore = 0.0
+        self._triedAt = 0.0
+        self._isConfirmed = False
 
-    def add(self, isLost: bool) -> None:
-        self.answers = self.answers * FORGETTING + 1
-        self.lost = self.lost * FORGETTING + isLost
+    def add(self, rate: AdaptiveRate, isLost: bool, now: float, roundTrip: float) -> None:
+        """A packet that left since the last fall was answered, or was not."""
+        if not self._answers:
+            self._since = now
+        self._answers = answers = self._answers + 1
+        self._lost += isLost
+        least = LONG_STRETCH if self.base > MARGIN else STRETCH
+        if (
+            answers >= least
+            and (answers >= LONGEST_STRETCH or self._lost >= ENOUGH_LOSSES)
+            and now - self._since >= roundTrip
+        ):
+            self._end(rate, self._lost / answers, answers, now)
 
-    @property
-    def share(self) -> float:
-        return self.lost / self.answers if self.answers else 0.0
+    def _end(self, rate: AdaptiveRate, share: float, answers: int, now: float) -> None:
+        self._answers = self._lost = 0
+        before = self._rateBefore
+        if before:
+            self._rateBefore = 0.0
+            least, most = HELPFUL * self._shareBefore, HARMFUL * self._shareBefore
+            if share <= least:
+                return
+            if share <= min(LARGEST_BASE, most):
+                if self._isConfirmed:
+                    self.base = share
+                    rate.restore(before)
+                    return
+                self._isConfirmed = True
+                self._lower(rate, before, share, now)
+                return
+        base = self.base
+        if rate.isStarting:
+            if share <= base + STARTING_MARGIN:
+                self.base = share if not base else (base + share) / 2
+                return
+        else:
+            spread = sqrt(base * (1 - base) / answers)
+            isDoubtful = base > MARGIN and now - self._triedAt > RECHECK
+            if share <= base + MARGIN + 2 * spread and not isDoubtful:
+                if share > base + MARGIN / 3 + spread:
+                    rate.disturb(now)
+                elif share < base:
+                    self.base = (base + share) / 2
+                return
+        self._isConfirmed = False
+        self._lower(rate, rate.rate, share, now)
+
+    def _lower(self, rate: AdaptiveRate, before: float, share: float, now: float) -> None:
+        """Lower the rate to what came through, and remember where to go back to."""
+        self._rateBefore, self._shareBefore, self._triedAt = before, share, now
+        rate.lower(EXPERIMENT * rate.rate * (1 - share), now)
 
 
 class Pacing:
@@ -59,15 +186,17 @@ class Pacing:
     @ivar roundTrip: smoothed, in seconds; None until measured.
     """
 
-    __slots__ = ("_levels", "rate", "roundTrip")
+    __slots__ = ("_losses", "rate", "roundTrip")
 
     def __init__(self, most: float) -> None:
         """
         @param most: the caller's limit in packets per second.
         """
-        self.rate = AdaptiveRate(INITIAL_RATE, least=1.0, most=most, tokens=INITIAL_BURST)
+        self.rate = AdaptiveRate(
+            INITIAL_RATE, PACING_RULE, least=1.0, most=most, tokens=INITIAL_BURST, burst=BURST
+        )
         self.roundTrip: float | None = None
-        self._levels: dict[int, _Level] = {}
+        self._losses: _Losses | None = None
 
     def isAllowed(self, now: float) -> bool:
         """Whether one more packet may leave now."""
@@ -86,30 +215,21 @@ class Pacing:
         old = self.roundTrip
         self.roundTrip = seconds if old is None else old + SMOOTHING * (seconds - old)
 
-    def answered(self, *, now: float, isLimited: bool = False, isLost: bool = False) -> bool:
+    def answered(
+        self, *, sentAt: float, now: float, isLimited: bool = False, isLost: bool = False
+    ) -> bool:
         """
         A packet was answered, or will not be.
 
+        @param sentAt: when it left.
         @param isLimited: whether with T05 or T03.
         @param isLost: whether with another temporary code, or not at all.
         @return: whether a round has ended.
         """
-        if self._levels or isLost:
-            isReject = self._weigh(isLost) or isLimited
-        else:
-            isReject = isLimited
-        return self.rate.answered(1.0, isReject=isReject, now=now, roundTrip=self.roundTrip or 0.0)
-
-    def _weigh(self, isLost: bool) -> bool:
-        """Whether a loss is a sign that the rate is too high."""
-        index = int(self.rate.rate).bit_length()
-        level = self._levels.get(index)
-        if level is None:
-            level = self._levels[index] = _Level()
-        level.add(isLost)
-        if not isLost:
-            return False
-        below = self._levels.get(index - 1)
-        if below is None or below.answers < LEAST_SAMPLE:
-            return level.answers >= LEAST_SAMPLE and level.share > 0.25
-        return level.share > 2 * below.share + 0.02
+        rate, roundTrip = self.rate, self.roundTrip or 0.0
+        losses = self._losses
+        if isLost and losses is None:
+            losses = self._losses = _Losses()
+        if losses is not None and not isLimited and sentAt >= rate.fellAt:
+            losses.add(rate, isLost, now, roundTrip)
+        return rate.answered(1.0, isReject=isLimited, sentAt=sentAt, now=now, roundTrip=roundTrip)

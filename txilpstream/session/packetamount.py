@@ -1,10 +1,13 @@
 """
 The largest packet that the path takes, learned from F08.
 
-With amounts in the reject, the limit is computed; without, it is found by halves between the
-largest amount that passed and the smallest that did not. Every F08 lowers the limit. It is raised
-again by trying: a path may have become wider. What was rejected: taking the received amount for the
-limit as it stands (it is in the rejecting node's units), and believing an F08 that would raise it.
+With amounts in the reject, the limit is computed; without, it is searched between the largest
+amount that passed and the smallest that did not. A round trip is long and packets are cheap, so
+those that leave meanwhile ask for different amounts: first each half as large as the one before,
+until one passes, then some at equal distances. Every F08 lowers the limit. It is raised again by
+trying: a path may have become wider. What was rejected: taking the received amount for the limit as
+it stands (it is in the rejecting node's units), believing an F08 that would raise it, and a search
+by one packet per round trip, which took twenty of them.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ RAISE_INTERVAL: Final = 30.0
 _PRECISION: Final = 64
 """The search ends when the bounds are closer than one part in so many of the lower."""
 
+_EIGHTHS: Final = (4, 2, 6, 1, 3, 5, 7)
+"""Where between the bounds packets are tried at the same time, in eighths of the distance."""
+
 
 class PacketAmount:
     """
@@ -28,9 +34,10 @@ class PacketAmount:
 
     @ivar limit: the most that the next packet may carry.
     @ivar raiseAt: when a larger packet is tried next; None while no limit is known.
+    @ivar isSearching: whether L{sent} and L{untried} want to be told.
     """
 
-    __slots__ = ("_isSearching", "_most", "_passed", "_refused", "limit", "raiseAt")
+    __slots__ = ("_most", "_passed", "_refused", "_trying", "isSearching", "limit", "raiseAt")
 
     def __init__(self, most: int) -> None:
         """
@@ -39,7 +46,8 @@ class PacketAmount:
         self._most = most
         self._passed = 0
         self._refused: int | None = None
-        self._isSearching = False
+        self._trying: set[int] = set()
+        self.isSearching = False
         self.limit = most
         self.raiseAt: float | None = None
 
@@ -55,7 +63,7 @@ class PacketAmount:
             self.raiseAt = 0.0
         if amount >= self._refused:
             self._refused = amount + 1
-        if self._isSearching:
+        if self.isSearching:
             self._search(self._refused)
 
     def refused(self, amount: int, data: bytes, *, now: float) -> bool:
@@ -69,10 +77,14 @@ class PacketAmount:
         amounts = decodeAmountTooLarge(data)
         if amounts is not None and 0 < amounts.maximumAmount < amounts.receivedAmount:
             exact = max(1, amount * amounts.maximumAmount // amounts.receivedAmount)
+            if self.isSearching:
+                self.isSearching = False
+                self._trying.clear()
+                exact = min(exact, max(1, (self._refused or amount) - 1))
+                self.limit = self._most
             self.limit = min(self.limit, exact)
             self._passed = min(self._passed, self.limit)
             self._refused = self.limit + 1
-            self._isSearching = False
         elif self._refused is None or amount < self._refused:
             self._refused = amount
             if self._passed >= amount:
@@ -81,12 +93,32 @@ class PacketAmount:
         return self.limit < amount
 
     def _search(self, refused: int) -> None:
-        """Try the middle between what passed and what did not, while they are far apart."""
-        self._isSearching = refused - self._passed > max(1, self._passed // _PRECISION)
-        if self._isSearching:
-            self.limit = max(1, (self._passed + refused) // 2)
+        """Find what to try next between what passed and what did not, while they are far apart."""
+        passed = self._passed
+        self.isSearching = refused - passed > max(1, passed // _PRECISION)
+        if not self.isSearching:
+            self._trying.clear()
+            self.limit = max(1, passed)
+            return
+        trying = self._trying = {amount for amount in self._trying if passed < amount < refused}
+        if passed:
+            distance = refused - passed
+            tries = (passed + max(1, distance * part // 8) for part in _EIGHTHS)
+            self.limit = next((amount for amount in tries if amount not in trying), passed)
         else:
-            self.limit = max(1, self._passed)
+            self.limit = max(1, min(trying, default=refused) // 2)
+
+    def sent(self, amount: int) -> None:
+        """A packet leaves during a search: the next one tries another amount."""
+        if self._refused is not None and self._passed < amount < self._refused:
+            self._trying.add(amount)
+            self._search(self._refused)
+
+    def untried(self, amount: int) -> None:
+        """A packet's answer says nothing of its amount: it may be tried again."""
+        if self._refused is not None and amount in self._trying:
+            self._trying.discard(amount)
+            self._search(self._refused)
 
     def larger(self, now: float) -> int | None:
         """The amount to try now beyond the limit, None if it is not yet time."""

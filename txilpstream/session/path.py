@@ -1,7 +1,7 @@
 """
-What this end knows of the path, one control for each limit, and what is on its way.
+What this end knows of the path, what controls how it is used, and what is on its way.
 
-This file joins the controls and decides nothing: who sends asks them, who settles tells them.
+This file joins them and decides nothing: who sends asks them, who settles tells them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections import deque
 from typing import Final
 
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.congestion import ICongestionControl
 from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.inflight import InFlight, SentPacket
-from txilpstream.session.liquidity import Liquidity
-from txilpstream.session.pacing import Pacing
-from txilpstream.session.packetamount import PacketAmount
+from txilpstream.session.jointcontrol import JointControl
 from txilpstream.session.retry import Patience
 
 __all__ = ["NEVER", "Path"]
@@ -30,9 +29,7 @@ class Path:
     One direction of a connection.
 
     @ivar rate: what the path makes of an amount.
-    @ivar packetAmount: its largest packet.
-    @ivar liquidity: how much money per second it takes.
-    @ivar pacing: how many packets per second, and its round-trip time.
+    @ivar control: how fast, how much at once and how large.
     @ivar patience: which rejects were met, and how long to wait.
     @ivar inFlight: what has no answer yet.
     @ivar losses: how many fragments were given up as lost.
@@ -40,11 +37,9 @@ class Path:
 
     __slots__ = (
         "_unheard",
+        "control",
         "inFlight",
-        "liquidity",
         "losses",
-        "pacing",
-        "packetAmount",
         "patience",
         "rate",
     )
@@ -53,9 +48,12 @@ class Path:
         self.rate = ExchangeRate(
             configuration.minimumRate, configuration.slippage, configuration.acceptAnyRate
         )
-        self.packetAmount = PacketAmount(configuration.maximumPacketAmount)
-        self.liquidity = Liquidity()
-        self.pacing = Pacing(configuration.maximumPacketsPerSecond)
+        make = configuration.congestionControl
+        self.control: ICongestionControl = (
+            JointControl(configuration.maximumPacketAmount, configuration.maximumPacketsPerSecond)
+            if make is None
+            else make(configuration)
+        )
         self.patience = Patience()
         self.inFlight = InFlight()
         self.losses = 0
@@ -64,22 +62,22 @@ class Path:
     @property
     def roundTrip(self) -> float:
         """Smoothed, in seconds; 0 until it is measured."""
-        return self.pacing.roundTrip or 0.0
+        return self.control.roundTrip or 0.0
 
     @property
     def mostPerPacket(self) -> int:
         """What one packet may carry for now, in source units."""
-        return min(self.packetAmount.limit, self.liquidity.cap)
+        return self.control.mostPerPacket(self.rate.smallest)
 
     @property
     def resendAfter(self) -> float:
         """Seconds after which data and control frames without an answer are sent again."""
-        return max(LEAST_RESEND, 4 * (self.pacing.roundTrip or 0.0))
+        return max(LEAST_RESEND, 4 * (self.control.roundTrip or 0.0))
 
     def sent(self, packet: SentPacket, now: float) -> None:
         """A packet leaves."""
         self.inFlight.add(packet)
-        self.pacing.sent(now)
+        self.control.sent(packet.amount, now)
         if packet.fragments or packet.controls:
             self._unheard.append(packet)
 

@@ -52,10 +52,10 @@ class Sender:
     """
 
     __slots__ = (
+        "_control",
         "_inFlight",
         "_isDataTurn",
         "_offers",
-        "_pacing",
         "_packer",
         "_path",
         "_patience",
@@ -72,7 +72,7 @@ class Sender:
         self._packer = packer
         self._offers = offers
         self._inFlight = path.inFlight
-        self._pacing = path.pacing
+        self._control = path.control
         self._patience = path.patience
         self._isDataTurn = False
         self._pollAt = NEVER
@@ -119,8 +119,8 @@ class Sender:
         if now < self._patience.waitUntil:
             self.wakeAt = self._patience.waitUntil
             return False
-        if not self._pacing.isAllowed(now):
-            self.wakeAt = self._pacing.readyAt()
+        if not self._control.isAllowed(now):
+            self.wakeAt = self._control.readyAt()
             return False
         return True
 

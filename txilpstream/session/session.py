@@ -121,7 +121,7 @@ class Session(StreamCommands):
     @property
     def packetRate(self) -> float:
         """How many packets per second may leave."""
-        return self._path.pacing.rate.rate
+        return self._path.control.packetRate
 
     @property
     def rejects(self) -> tuple[RejectSeen, ...]:
@@ -169,7 +169,7 @@ class Session(StreamCommands):
     def receiveReconnect(self, *, now: float) -> None:
         """The way to the peer was lost and is there again."""
         self._path.patience.reconnected(now)
-        self._path.packetAmount.pathChanged(now)
+        self._path.control.pathChanged(now)
 
     def receiveTimeout(self, *, now: float) -> None:
         """The moment of L{nextTimeout} has come, or any other."""

@@ -191,7 +191,7 @@ class Settlement:
         self._path.inFlight.doubt(sent)
         if isLate:
             return
-        self._evidence.unanswered(now)
+        self._evidence.unanswered(sent, now)
         if sent.isProbe:
             self._offers.probeEnded(sent.sequence)
         elif sent.amount:

@@ -40,7 +40,7 @@ class EvidenceTests(SynchronousTestCase):
             pair = paying(limiting(777, withAmounts=withAmounts))
             self.assertEqual(settled(pair.client), 10_000)
             sizes = [prepare.amount for prepare in pair.client.prepares if prepare.amount]
-            self.assertLess(len(sizes), 40)
+            self.assertLess(len(sizes), 60)
 
     def test_amountTooLargeAlways(self) -> None:
         """A path that takes not even one unit is not asked in circles."""

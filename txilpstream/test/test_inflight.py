@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -126,3 +128,21 @@ class InFlightTests(SynchronousTestCase):
             self.assertEqual(inFlight.withMoney, len(money))
             oldest = inFlight.oldest
             self.assertTrue(oldest is None or oldest.expiresAt > now)
+
+
+class MoneyTests(SynchronousTestCase):
+    """What packets carry together."""
+
+    def test_money(self) -> None:
+        inFlight = InFlight()
+        self.assertEqual(inFlight.moneyOverdue(9.0, 1.0), (0, inf))
+        for sequence, amount in ((1, 10), (2, 0), (3, 30), (4, 40)):
+            now = float(sequence)
+            inFlight.add(SentPacket(sequence, now, now + 30.0, bytes(32), amount=amount))
+        self.assertEqual((inFlight.money, inFlight.withMoney), (80, 3))
+        self.assertEqual(inFlight.moneyOverdue(1.9, 1.0), (0, 2.0))
+        self.assertEqual(inFlight.moneyOverdue(4.0, 1.0), (40, 5.0))
+        inFlight.pop(1)
+        inFlight.pop(2)
+        self.assertEqual((inFlight.money, inFlight.withMoney), (70, 2))
+        self.assertEqual(inFlight.moneyOverdue(9.0, 1.0), (70, inf))

@@ -1,95 +1,137 @@
-"""Money per second, and at once."""
+"""Money in flight, and per second."""
 
 from __future__ import annotations
 
+from math import inf
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.amounts import U64_MAX
-from txilpstream.session.liquidity import Liquidity
+from txilpstream.session.liquidity import GAIN, LEAST_PARTS, Liquidity
+
+ROUND = 0.1
 
 
-class RateTests(SynchronousTestCase):
-    """T04 with other money in flight."""
+class LiquidityTestCase(SynchronousTestCase):
+    """A path with a round trip of a tenth of a second."""
 
     def setUp(self) -> None:
+        self.now = 100.0
         self.liquidity = Liquidity()
 
-    def refuse(self, amount: int, now: float, *, isAlone: bool = False) -> None:
+    def refuse(self, amount: int, inFlight: int = 0, *, sentAt: float = 0.0) -> None:
         """Answer T04."""
-        self.liquidity.refused(amount, isAlone=isAlone, smallest=1, now=now, roundTrip=0.1)
+        self.liquidity.refused(
+            amount, inFlight=inFlight, sentAt=sentAt or self.now, now=self.now, roundTrip=ROUND
+        )
+
+    def take(self, amount: int, *, packetRate: float = 1000.0) -> None:
+        """A packet comes through that left a moment ago."""
+        self.liquidity.passed(
+            amount, sentAt=self.now, now=self.now, roundTrip=ROUND, packetRate=packetRate
+        )
+
+    def window(self) -> float:
+        """Source units."""
+        level = self.liquidity.level
+        assert level is not None
+        return level.rate
+
+    def most(self, limit: int, inFlight: int, *, smallest: int = 1) -> int:
+        """What may leave at this moment."""
+        return self.liquidity.most(limit, smallest, inFlight, self.now)
+
+
+class UnlimitedTests(LiquidityTestCase):
+    """No T04 yet."""
 
     def test_unlimited(self) -> None:
-        self.liquidity.sent(U64_MAX, 5.0)
-        self.liquidity.passed(U64_MAX, now=5.1, roundTrip=0.1)
-        self.assertIs(self.liquidity.isAllowed(U64_MAX, 5.1), True)
-        self.assertEqual((self.liquidity.readyAt(U64_MAX), self.liquidity.cap), (0.0, U64_MAX))
-
-    def test_firstReject(self) -> None:
-        """The rate begins at nine tenths of what came through since money first left."""
-        for start in (0.0, 1000.0):
-            liquidity = self.liquidity = Liquidity()
-            for _ in range(10):
-                liquidity.sent(1000, start)
-                liquidity.passed(1000, now=start + 1.0, roundTrip=0.1)
-            self.refuse(100, start + 1.0)
-            self.assertEqual(liquidity.cap, U64_MAX)
-            self.assertIs(liquidity.isAllowed(100, start + 1.0), True)
-            liquidity.sent(100, start + 1.0)
-            self.assertIs(liquidity.isAllowed(100, start + 1.0), False)
-            self.assertAlmostEqual(liquidity.readyAt(100), start + 1.0 + 100 / 9000)
-            self.assertIs(liquidity.isAllowed(100, liquidity.readyAt(100)), True)
-
-    def test_rejectBeforeAnything(self) -> None:
-        """Half a packet per round trip, when nothing is known."""
-        self.refuse(100, 7.0)
-        self.assertIs(self.liquidity.isAllowed(100, 7.0), True)
-        self.liquidity.sent(100, 7.0)
-        self.assertAlmostEqual(self.liquidity.readyAt(100), 7.2)
-
-    def test_manyRejects(self) -> None:
-        """The rule of rounds then finds what the path takes."""
-        self.refuse(100, 7.0)
-        self.liquidity.isAllowed(100, 7.0)
-        self.liquidity.sent(100, 7.0)
-        for _ in range(5):
-            self.liquidity.passed(10, now=8.0, roundTrip=0.1)
-        for _ in range(5):
-            self.refuse(100, 8.0)
-        self.liquidity.isAllowed(100, 8.0)
-        self.liquidity.sent(100, 8.0)
-        self.assertAlmostEqual(self.liquidity.readyAt(45), 8.0 + 100 / 45)
+        self.liquidity.sent(10**9, self.now)
+        self.take(10**9)
+        self.assertEqual(self.most(1000, 10**12), 1000)
+        self.assertEqual(self.liquidity.part(1000, 1), 1000)
+        self.assertIs(self.liquidity.hasMoreThan(10**9), True)
+        self.assertIsNone(self.liquidity.level)
 
 
-class CapTests(SynchronousTestCase):
-    """T04 for a packet alone in flight."""
+class WindowTests(LiquidityTestCase):
+    """What T04 does, and what may leave then."""
 
-    def test_halves(self) -> None:
-        liquidity = Liquidity()
-        caps = []
-        for amount in (1000, 500, 250, 125, 100):
-            liquidity.refused(amount, isAlone=True, smallest=99, now=1.0, roundTrip=0.1)
-            caps.append(liquidity.cap)
-        self.assertEqual(caps, [500, 250, 125, 99, 99])
+    def test_first(self) -> None:
+        """The window begins at half of what was under way."""
+        self.refuse(1000, 7000)
+        self.assertEqual(self.window(), 4000.0)
+        self.assertIs(self.liquidity.hasMoreThan(3999), True)
+        self.assertIs(self.liquidity.hasMoreThan(4000), False)
 
-    def test_larger(self) -> None:
-        """A packet larger than the cap does not raise it."""
-        liquidity = Liquidity()
-        for _ in range(2):
-            liquidity.refused(1000, isAlone=True, smallest=1, now=1.0, roundTrip=0.1)
-        self.assertEqual(liquidity.cap, 250)
+    def test_parts(self) -> None:
+        """Equal parts, as many as the largest packet asks for, four at least."""
+        self.refuse(1000, 15000)
+        self.assertEqual(self.liquidity.part(10**9, 1), 8000 // LEAST_PARTS)
+        self.assertEqual(self.liquidity.part(1100, 1), 1000)
+        self.assertEqual(self.liquidity.part(10**9, 5000), 5000, "never less than is of use")
+        self.assertEqual(self.liquidity.part(900, 5000), 900, "nor more than the path takes")
+
+    def test_smallerParts(self) -> None:
+        """More parts where packets are not too many then, for the path or altogether."""
+        self.refuse(1000, 15000)
+        for packetRate, parts in ((1000.0, 50), (250.0, 20), (10.0, LEAST_PARTS)):
+            self.take(1000, packetRate=packetRate)
+            self.assertEqual(self.liquidity.part(10**9, 1), 8000 // parts)
+
+    def test_room(self) -> None:
+        """What is free of a window leaves if it is at least half a part."""
+        self.refuse(1000, 7000)
+        self.assertEqual(self.most(1000, 0), 1000)
+        self.assertEqual(self.most(1000, 3000), 1000)
+        self.assertEqual(self.most(1000, 3400), 600)
+        self.assertEqual(self.most(1000, 3600), 0)
+        self.assertEqual(self.liquidity.readyAt, inf)
+        self.assertEqual(self.most(1000, 3400, smallest=601), 0)
+
+    def test_tokens(self) -> None:
+        """Hardly more than one window leaves per round trip."""
+        self.refuse(1000, 7000)
+        self.liquidity.sent(1000, self.now)
+        self.assertEqual(self.most(1000, 1000), 0)
+        ready = self.liquidity.readyAt
+        self.assertAlmostEqual(ready, self.now + 1000 / (GAIN * 4000 / ROUND))
+        self.now = ready
+        self.assertEqual(self.most(1000, 1000), 1000)
+
+    def test_cut(self) -> None:
+        """After the first round a T04 takes little away."""
+        self.refuse(1000, 7000)
+        self.now += 2 * ROUND
+        for _ in range(10):
+            self.take(1000)
+        before = self.window()
+        self.now += ROUND
+        self.refuse(1000)
+        self.assertAlmostEqual(self.window(), 0.99 * before)
+        self.assertGreater(before, 100.0)
 
     def test_grows(self) -> None:
-        liquidity = Liquidity()
-        liquidity.refused(1000, isAlone=True, smallest=1, now=1.0, roundTrip=0.1)
-        liquidity.passed(500, now=1.0, roundTrip=0.1)
-        self.assertEqual(liquidity.cap, 531)
-        liquidity.refused(2, isAlone=True, smallest=1, now=1.0, roundTrip=0.1)
-        liquidity.passed(1, now=1.0, roundTrip=0.1)
-        self.assertEqual(liquidity.cap, 2, "by one at least")
+        """A window that is used grows, slowly at first."""
+        self.test_cut()
+        for seconds in (1.0, 6.0):
+            before, end = self.window(), self.now + seconds
+            while self.now < end:
+                self.now += ROUND / 10
+                self.most(1000, 0)
+                self.liquidity.sent(int(self.window() / 10), self.now)
+                self.take(1000)
+            grown = self.window() / before
+            self.assertGreater(grown, 1.001)
+        self.assertGreater(grown, 1.5)
 
-    def test_forgotten(self) -> None:
-        """A cap that no packet comes near is none."""
-        liquidity = Liquidity()
-        liquidity.refused(1000, isAlone=True, smallest=1, now=1.0, roundTrip=0.1)
-        liquidity.passed(100, now=1.0, roundTrip=0.1)
-        self.assertEqual(liquidity.cap, U64_MAX)
+    def test_nothingPasses(self) -> None:
+        """A packet that never fits becomes smaller each round."""
+        self.refuse(1000, 7000)
+        windows = []
+        for _ in range(5):
+            self.now += 2 * ROUND
+            for _ in range(6):
+                self.refuse(1000)
+            windows.append(self.window())
+        self.assertEqual(windows, sorted(windows, reverse=True))
+        self.assertLess(windows[-1], 4000 / 20)

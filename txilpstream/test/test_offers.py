@@ -289,3 +289,27 @@ class SizeTests(SynchronousTestCase):
         pair.client.out = way
         pair.pay(40_000, 60)
         self.assertEqual(settled(pair.client), 40_000)
+
+
+class LiquidityTests(SynchronousTestCase):
+    """Money waits for the path's liquidity."""
+
+    def test_lostHoldNone(self) -> None:
+        """Packets that nobody answers take no part of a window for long."""
+        for options in ({"minimumRate": Ratio(1)}, {}):
+            pair = Pair(options)
+            count = 0
+
+            def way(prepare: Prepare) -> bytes | None:
+                nonlocal count
+                count += bool(prepare.amount)
+                if prepare.amount > 100 or count == 20:
+                    return rejecting("T04")
+                return LOST if prepare.amount and count % 4 == 0 else None
+
+            pair.client.out = way
+            streamID = pair.pay(5_000, 25)
+            money = pair.client.streams[streamID].moneyOut
+            self.assertEqual(money.unsent, 0)
+            self.assertEqual(money.sent + money.held, 5_000)
+            self.assertGreater(money.held, 0)

@@ -52,6 +52,11 @@ class WithAmountsTests(SynchronousTestCase):
         self.assertEqual(limit.limit, 200)
         limit.passed(200)
         self.assertEqual(limit.limit, 200)
+        limit = PacketAmount(1000)
+        for amount in (1000, 100):
+            limit.refused(amount, b"", now=0.0)
+        limit.refused(1000, encodeAmountTooLarge(10, 5), now=0.0)
+        self.assertEqual(limit.limit, 99, "what was refused is not tried again")
 
 
 class WithoutAmountsTests(SynchronousTestCase):
@@ -112,7 +117,7 @@ class WithoutAmountsTests(SynchronousTestCase):
         st.lists(
             st.tuples(
                 st.integers(1, 2000),
-                st.sampled_from(["passed", "refused", "amounts"]),
+                st.sampled_from(["passed", "refused", "amounts", "sent", "untried"]),
                 st.integers(0, 2000),
                 st.integers(0, 2000),
             ),
@@ -120,20 +125,75 @@ class WithoutAmountsTests(SynchronousTestCase):
         )
     )
     def test_anything(self, steps: list[tuple[int, str, int, int]]) -> None:
-        """A reject never raises the limit, and what the caller allows is never exceeded."""
+        """What was refused is never tried again, and what the caller allows is never exceeded."""
         limit = PacketAmount(1000)
+        refused = 2000
         for amount, kind, received, maximum in steps:
-            before = limit.limit
             if kind == "passed":
                 limit.passed(min(amount, 1000))
+                refused = max(refused, min(amount, 1000) + 1)
+            elif kind == "sent":
+                limit.sent(limit.limit)
+            elif kind == "untried":
+                limit.untried(amount)
             else:
                 data = encodeAmountTooLarge(received, maximum) if kind == "amounts" else b""
                 isLower = limit.refused(min(amount, 1000), data, now=0.0)
                 self.assertEqual(isLower, limit.limit < min(amount, 1000))
-                self.assertLessEqual(limit.limit, before)
+                refused = min(refused, max(2, min(amount, 1000)))
+            self.assertLess(limit.limit, refused)
             self.assertTrue(1 <= limit.limit <= 1000, limit.limit)
             larger = limit.larger(100.0)
             self.assertTrue(larger is None or limit.limit < larger <= 1000)
+
+
+class ParallelTests(SynchronousTestCase):
+    """Packets that leave during a search try different amounts."""
+
+    def setUp(self) -> None:
+        self.limit = PacketAmount(1000)
+        self.limit.refused(1000, b"", now=0.0)
+
+    def leave(self, count: int) -> list[int]:
+        """The amounts of so many packets that leave at once."""
+        amounts = []
+        for _ in range(count):
+            amounts.append(self.limit.limit)
+            self.limit.sent(self.limit.limit)
+        return amounts
+
+    def test_halves(self) -> None:
+        """Each is half as large as the one before, down to one unit."""
+        self.assertEqual(self.leave(11), [500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1])
+
+    def test_eighths(self) -> None:
+        """Between bounds they are at equal distances; then those leave that pass for certain."""
+        self.leave(4)
+        for amount in (500, 250):
+            self.limit.refused(amount, b"", now=0.0)
+        self.limit.passed(125)
+        self.assertEqual(self.leave(9), [187, 156, 218, 140, 171, 203, 234, 125, 125])
+        for amount in (187, 156, 218, 140, 171, 203, 234):
+            if amount > 150:
+                self.limit.refused(amount, b"", now=0.0)
+            else:
+                self.limit.passed(amount)
+        self.assertEqual(self.leave(1), [148])
+
+    def test_untried(self) -> None:
+        """What was answered with something else is tried again."""
+        self.assertEqual(self.leave(2), [500, 250])
+        self.limit.untried(250)
+        self.assertEqual(self.limit.limit, 250)
+        self.limit.untried(999)
+        self.assertEqual(self.limit.limit, 250)
+        PacketAmount(5).untried(5)
+
+    def test_told(self) -> None:
+        """Only what is between the bounds counts as tried."""
+        self.limit.sent(2000)
+        self.assertEqual(self.limit.limit, 500)
+        PacketAmount(5).sent(5)
 
 
 class RaiseTests(SynchronousTestCase):

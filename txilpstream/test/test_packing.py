@@ -24,7 +24,7 @@ class PackerTests(SynchronousTestCase):
         )
         self.state = SessionState(configuration, ByteBudget(1000))
         self.path = Path(configuration)
-        self.path.pacing.isAllowed(0.0)
+        self.path.control.isAllowed(0.0)
         self.keys = SessionKeys(bytes(32))
         self.packer = Packer(self.state, self.path, self.keys, bytes)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.congestion import ICongestionControl
 from txilpstream.session.inflight import SentPacket
+from txilpstream.session.jointcontrol import JointControl
 from txilpstream.session.path import NEVER, Path
+from txilpstream.wire.ilp import encodeAmountTooLarge
 
 
 class PathTests(SynchronousTestCase):
@@ -14,7 +17,7 @@ class PathTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = Path(SessionConfiguration(maximumPacketAmount=1000))
-        self.path.pacing.isAllowed(0.0)
+        self.path.control.isAllowed(0.0)
 
     def send(self, sequence: int, now: float, fragments: tuple[tuple[int, int, int], ...]) -> None:
         """A packet leaves."""
@@ -25,9 +28,22 @@ class PathTests(SynchronousTestCase):
         """What one packet may carry is the least of two limits; times are known when measured."""
         path = self.path
         self.assertEqual((path.mostPerPacket, path.roundTrip, path.resendAfter), (1000, 0.0, 1.0))
-        path.liquidity.cap = 10
-        path.pacing.measured(0.5)
+        data = encodeAmountTooLarge(100, 1)
+        path.control.rejected(1000, "F08", data, smallest=1, inFlight=0, sentAt=0.0, now=0.5)
+        path.control.answered(0.0, 0.5)
         self.assertEqual((path.mostPerPacket, path.roundTrip, path.resendAfter), (10, 0.5, 2.0))
+
+    def test_otherControl(self) -> None:
+        """A control of one's own is made from the configuration."""
+        made: list[SessionConfiguration] = []
+
+        def make(configuration: SessionConfiguration) -> ICongestionControl:
+            made.append(configuration)
+            return JointControl(7, 1.0)
+
+        configuration = SessionConfiguration(congestionControl=make)
+        self.assertEqual(Path(configuration).mostPerPacket, 7)
+        self.assertEqual(made, [configuration])
 
     def test_overdue(self) -> None:
         """What has something to be said again is overdue once, unless it was answered."""
