@@ -235,7 +235,8 @@ class StreamConnection:
         session = self.session
         now = self.account.now()
         incoming = session.receivePrepare(prepare, now=now)
-        self._collect()
+        if incoming.hasOpened:
+            self._collect()
         mustAsk = self._policy is not None and prepare.amount > 0
         if mustAsk and session.wouldAccept(incoming, now=now):
             return ask(self, self._policy, incoming)

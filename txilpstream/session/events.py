@@ -83,7 +83,7 @@ class MoneyReceived:
 @dataclass(slots=True)
 class MoneySettled:
     """
-    The fate of a packet's money is known.
+    The fate of money is known; packets that are settled one after the other are told together.
 
     @ivar sourceAmount: what left, in source units.
     @ivar deliveredMinimum: what arrived at least, in the peer's units.

@@ -30,6 +30,7 @@ class Incoming:
     @ivar packet: what was in it; None if it is not the peer's.
     @ivar money: the streams that share its amount, with the shares of each.
     @ivar data: its frames of application data.
+    @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
     @ivar fulfillment: what fulfills it; empty if nothing can.
     """
 
@@ -38,6 +39,7 @@ class Incoming:
     money: list[StreamMoney] = field(default_factory=list)
     data: list[StreamData] = field(default_factory=list)
     fulfillment: bytes = b""
+    hasOpened: bool = False
 
 
 def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:

@@ -35,7 +35,7 @@ from txilpstream.wire.frames import (
     StreamMaxMoney,
     StreamMoney,
 )
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject
+from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject, isExpired
 from txilpstream.wire.packet import (
     FULFILL,
     PREPARE,
@@ -141,7 +141,7 @@ class Receiver:
         streams = state.streams.open
         for frame in packet.frames:
             if isinstance(frame, _OPENING) and frame.streamID not in streams:
-                self._open(frame.streamID)
+                self._open(incoming, frame.streamID)
             if isinstance(frame, StreamMoney):
                 incoming.money.append(frame)
             elif isinstance(frame, StreamData):
@@ -149,7 +149,7 @@ class Receiver:
             elif not isinstance(frame, _CLOSING):
                 HEARD[type(frame)](state, frame)
 
-    def _open(self, streamID: int) -> None:
+    def _open(self, incoming: Incoming, streamID: int) -> None:
         """Open a stream that the peer names for the first time; nothing happens to closed ones."""
         state = self._state
         stream = state.streams.accept(streamID)
@@ -162,6 +162,7 @@ class Receiver:
             state.abortStream(stream, None)
             state.controls.add(StreamClose.type, streamID)
             return
+        incoming.hasOpened = True
         state.events.append(StreamOpened(streamID))
 
     # --- Second step: do we take it? ---------------------------------------------------------
@@ -230,7 +231,7 @@ class Receiver:
         if not amount:
             self._overLimitSince = None
             return []
-        if incoming.prepare.expiresAt <= now:
+        if isExpired(incoming.prepare.timestamp, now):
             return None
         parts = splitAmount(state, incoming)
         if parts is not None:

@@ -48,10 +48,9 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
             touched[frame.streamID] = None  # type: ignore[union-attr]
         elif kind == ConnectionNewAddress.type:
             isAsked = True
-    if isAsked:
-        asset = announcer.asset()
-        if asset is not None:
-            frames.append(asset)
+    asset = announcer.asset() if isAsked else None
+    if asset is not None:
+        frames.append(asset)
     for streamID in touched:
         stream = streams.open.get(streamID)
         if stream is not None:

@@ -126,8 +126,14 @@ class Settlement:
             state.events.append(resolved)
         else:
             money.settle(sent.amount, sent.expected, sent.minimum, claimed)
-            event = MoneySettled(streamID, sent.amount, sent.minimum, claimed, False)
-            state.events.append(event)
+            events = state.events
+            last = events[-1] if events else None
+            if isinstance(last, MoneySettled) and last.streamID == streamID and not last.isInDoubt:
+                last.sourceAmount += sent.amount
+                last.deliveredMinimum += sent.minimum
+                last.deliveredClaimed += claimed
+            else:
+                events.append(MoneySettled(streamID, sent.amount, sent.minimum, claimed, False))
         if money.unsent and streamID not in state.streams.moneyReady:
             state.streams.refresh(stream)
         if stream.state:

@@ -39,6 +39,7 @@ from txilpstream.wire.ilp import (
     encodePrepare,
     encodeReject,
     encodeTimestamp,
+    isExpired,
 )
 from txilpstream.wire.oer import encodeVarOctets
 
@@ -137,6 +138,23 @@ class TimestampTests(SynchronousTestCase):
         """Milliseconds are checked even if the second is one that was just read."""
         decodePrepare(prepareOf(TIME))
         self.assertRaises(DecodeError, decodePrepare, prepareOf(TIME[:14] + b"7 9"))
+
+
+class ExpiredTests(SynchronousTestCase):
+    """L{isExpired}, which compares what stands on the wire."""
+
+    def test_edges(self) -> None:
+        """A packet is over at its very millisecond; whole seconds apart it is plain."""
+        for difference, isOver in ((-61.0, False), (-0.001, False), (0.0, True), (0.3, True)):
+            self.assertEqual(isExpired(TIME, SECONDS + difference), isOver, difference)
+        self.assertTrue(isExpired(TIME, SECONDS + 3600))
+        self.assertFalse(isExpired(TIME, 0.0))
+
+    @forAll(milliseconds, milliseconds)
+    def test_asNumbers(self, expiry: int, now: int) -> None:
+        """It says what comparing the numbers says."""
+        stamp = encodeTimestamp(expiry / 1000)
+        self.assertEqual(isExpired(stamp, now / 1000), expiry <= now)
 
 
 class PrepareTests(SynchronousTestCase):

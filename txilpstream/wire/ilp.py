@@ -35,6 +35,7 @@ __all__ = [
     "encodePrepare",
     "encodeReject",
     "encodeTimestamp",
+    "isExpired",
 ]
 
 PREPARE: Final = 12
@@ -144,15 +145,17 @@ _LATEST: Final = 253402300799.999
 
 
 class _Second:
-    """The last second that was encoded and the last that was decoded: packets come in droves."""
+    """The last seconds that were encoded, decoded and compared with: packets come in droves."""
 
-    __slots__ = ("decoded", "encoded", "prefix", "seconds", "text")
+    __slots__ = ("encoded", "now", "nowText", "prefix", "seconds", "text")
 
     def __init__(self) -> None:
         self.encoded = -2  # not -1, which stands for a time out of the limits
         self.prefix = b""
         self.text = b""
         self.seconds = 0
+        self.now = -1
+        self.nowText = b""
 
 
 _second: Final = _Second()
@@ -191,6 +194,23 @@ def _decodeTimestamp(text: bytes) -> float:
         _second.seconds = elapsed.days * 86400 + elapsed.seconds + leap
         _second.text = prefix
     return (_second.seconds * 1000 + int(text[14:])) / 1000
+
+
+def isExpired(timestamp: bytes, now: float) -> bool:
+    """
+    Whether the time of a Prepare, as it stands on the wire, is over.
+
+    @param now: seconds since the epoch; both are told apart by their seconds nearly always.
+    """
+    seconds = int(now)
+    if seconds != _second.now:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+        _second.nowText = b"%04d%b" % (moment.year, moment.strftime("%m%d%H%M%S").encode())
+        _second.now = seconds
+    prefix = timestamp[:14]
+    if prefix != _second.nowText:
+        return prefix < _second.nowText
+    return _decodeTimestamp(timestamp) <= now
 
 
 def _addressError(address: str) -> LocalError:
