@@ -125,6 +125,13 @@ class Account:
         """
         return cls(reactor, plugin, **options).whenOpen()
 
+    @property
+    def asset(self) -> tuple[str, int] | None:
+        """Asset code and scale, None if they are not known."""
+        if self.assetCode is None or self.assetScale is None:
+            return None
+        return self.assetCode, self.assetScale
+
     def whenOpen(self) -> Deferred[Account]:
         """
         Open the account if it is not open yet.

@@ -24,6 +24,7 @@ from txilpstream.interfaces import NotSent
 from txilpstream.moneyrate import MoneyRate
 from txilpstream.opening import openStream
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.events import RateLearned
 from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.windows import ByteBudget
@@ -83,6 +84,7 @@ class StreamConnection:
         self.rates: dict[int, MoneyRate] | None = None
         self.opening: list[Deferred[StreamConnection]] = []
         self.closing: list[Deferred[None]] = []
+        self.measuring: list[Deferred[RateLearned]] = []
         self._isCollecting = False
         account.connections.add(self)
 
@@ -95,6 +97,7 @@ class StreamConnection:
         "closing",
         "connectionTag",
         "factory",
+        "measuring",
         "onEnd",
         "opening",
         "packetsSent",

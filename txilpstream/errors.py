@@ -133,6 +133,8 @@ class PaymentResult:
     @ivar deliveredClaimed: what arrived as the receiver says.
     @ivar inDoubt: what left without an answer; it may have been taken, in source units.
     @ivar rejects: every kind of reject that was met.
+    @ivar destinationAmount: what was to be delivered, where that was fixed, else None.
+    @ivar receipt: the greatest receipt that the receiver gave (RFC 39), or empty.
     """
 
     sourceAmount: int
@@ -141,10 +143,14 @@ class PaymentResult:
     deliveredClaimed: int
     inDoubt: int
     rejects: tuple[RejectSeen, ...] = ()
+    destinationAmount: int | None = None
+    receipt: bytes = b""
 
     @property
     def isComplete(self) -> bool:
-        """Whether all that was offered was sent, with nothing in doubt."""
+        """Whether all that was offered was sent, or all that was to be delivered has arrived."""
+        if self.destinationAmount is not None:
+            return self.deliveredClaimed >= self.destinationAmount
         return self.sent == self.sourceAmount
 
 

@@ -4,6 +4,7 @@ The money of one stream as the application sees it: totals, offers and limits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -16,7 +17,7 @@ from txilpstream.receipts import decodeReceipt
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
-    from txilpstream.session.events import DoubtResolved, MoneyFailed, MoneySettled
+    from txilpstream.session.events import DoubtResolved, Event, MoneyFailed, MoneySettled
     from txilpstream.session.stream import SessionStream
 
 __all__ = ["MoneySide"]
@@ -36,6 +37,7 @@ class MoneySide:
         "_offers",
         "_receipt",
         "_totals",
+        "_watcher",
         "connection",
         "streamID",
     )
@@ -47,6 +49,7 @@ class MoneySide:
         self._isOver = False
         self._offers: Offers | None = None
         self._receipt = b""
+        self._watcher: Callable[[Event], None] | None = None
         self._totals: SessionStream = connection.session.stream(streamID)
 
     # --- Totals ---------------------------------------------------------------------------
@@ -200,8 +203,18 @@ class MoneySide:
 
     # --- What the connection tells ----------------------------------------------------------
 
+    def watch(self, watcher: Callable[[Event], None] | None) -> None:
+        """Tell all that happens to this stream's money, event by event, to this too."""
+        self._watcher = watcher
+
+    def watched(self, event: Event) -> None:
+        """Something happened to this stream's money."""
+        if self._watcher is not None:
+            self._watcher(event)
+
     def settled(self, event: MoneySettled) -> None:
-        """A packet's money was settled."""
+        """Money was settled."""
+        self.watched(event)
         if self._offers is not None:
             self._fire(
                 self._offers.settle(
@@ -217,6 +230,7 @@ class MoneySide:
         A late answer came. What came back is offered again if its offer still waits; if not, its
         owner was told that it is in doubt, and finds it in the totals.
         """
+        self.watched(event)
         if self._offers is None:
             return
         returned = self._offers.resolve(
@@ -230,6 +244,7 @@ class MoneySide:
 
     def moneyFailed(self, event: MoneyFailed) -> None:
         """Money that was offered was taken back by the session."""
+        self.watched(event)
         if self._offers is not None:
             self._fire(
                 self._offers.takeBack(

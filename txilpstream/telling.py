@@ -26,6 +26,19 @@ def _toldAnswered(connection: StreamConnection, event: events.PeerAnswered) -> N
             deferred.callback(connection)
 
 
+def _toldRate(connection: StreamConnection, event: events.RateLearned) -> None:
+    waiting, connection.measuring = connection.measuring, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(event)
+
+
+def _toldReserve(connection: StreamConnection, event: events.ReserveNeeded) -> None:
+    for stream in list(connection.streams.values()):
+        if event.streamID in (0, stream.streamID):
+            stream.watched(event)
+
+
 def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
     """What can be read from the session at any time."""
 
@@ -108,6 +121,10 @@ def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) ->
     for opened in waiting:
         if not opened.called:
             opened.errback(reason)
+    measuring, connection.measuring = connection.measuring, []
+    for measured in measuring:
+        if not measured.called:
+            measured.errback(reason)
     closing, connection.closing = connection.closing, []
     for closed in closing:
         if not closed.called:
@@ -122,6 +139,8 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.PeerAddressChanged: _toldNothing,
     events.AssetDetailsLearned: _toldNothing,
     events.ReceiptArrived: _toldReceipt,
+    events.RateLearned: _toldRate,
+    events.ReserveNeeded: _toldReserve,
     events.StreamOpened: _toldOpened,
     events.DataArrived: _toldData,
     events.DataDrained: _toldDrained,

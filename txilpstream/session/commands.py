@@ -165,6 +165,42 @@ class StreamCommands:
         if stream is not None and stream.advance("close"):
             self._state.settleStream(stream)
 
+    def sendWithMoney(self, streamID: int, data: bytes) -> None:
+        """
+        Offer bytes that go with the first money of the stream, and again while it is refused.
+
+        @raise LocalError: if they do not fit into a packet, or data or money left already.
+        """
+        stream = self._sendable(streamID)
+        most = min(self._configuration.fragmentSize, stream.sendCredit.room)
+        if len(data) > most:
+            raise LocalError(
+                f"{len(data)} bytes do not fit beside money: at most {most} do; write the rest "
+                "to the stream"
+            )
+        if not stream.queue.isEmpty or stream.queue.offset or stream.moneyOut.left:
+            raise LocalError(f"stream {streamID} was used before: use a new one")
+        stream.queue.write(data)
+        stream.isTogether = bool(data)
+        self._state.streams.refresh(stream)
+
+    def setDeliverMax(self, streamID: int, destinationAmount: int) -> None:
+        """
+        Deliver so much in all on a stream, in the peer's units, for at most what is offered.
+
+        @raise LocalError: if it is not an amount of at least 1, or the sending half is closed.
+        """
+        checkAmount("the total to deliver", destinationAmount, minimum=1)
+        self._sendable(streamID).moneyOut.deliverMax = destinationAmount
+
+    def setReserve(self, streamID: int, sourceAmount: int) -> None:
+        """Let no more than so much money leave on a stream in all, until more is reserved."""
+        checkAmount("the reserve", sourceAmount)
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.moneyOut.reserved = sourceAmount
+            self._state.streams.refresh(stream)
+
     def ignoreStream(self, streamID: int) -> None:
         """Nobody is there any more to be told of money: what still comes is refused."""
         stream = self._state.streams.open.get(streamID)

@@ -52,6 +52,13 @@ class SessionConfiguration:
     @ivar sourceAssetScale: its number of decimals.
     @ivar minimumRate: the least rate, in destination per source units, at which money leaves;
         None measures it before the first money leaves.
+    @ivar expectedRate: what the rate is thought to be before it is measured, such as that of given
+        prices; it only says how much a fixed delivery will take.
+    @ivar probePrecision: destination units that a probe for the rate should deliver; 1000 are
+        three digits of it.
+    @ivar firstSequence: the number of the first packet; more than 1 if others were used under the
+        same secret before.
+    @ivar firstStreamID: the number of the first stream that this end opens, 0 for the least.
     @ivar slippage: how much of a measured rate may be lost. 1 % is what the peers take.
     @ivar acceptAnyRate: let money leave without any least rate.
     @ivar maximumPacketAmount: the most that one packet carries, in source units.
@@ -83,6 +90,10 @@ class SessionConfiguration:
     sourceAssetCode: str | None = None
     sourceAssetScale: int | None = None
     minimumRate: Ratio | None = None
+    expectedRate: Ratio | None = None
+    probePrecision: int = 1000
+    firstSequence: int = 1
+    firstStreamID: int = 0
     slippage: Ratio = _ONE_PERCENT
     acceptAnyRate: bool = False
     maximumPacketAmount: int = U64_MAX
@@ -111,15 +122,18 @@ class SessionConfiguration:
         for address in (self.destinationAddress, self.sourceAddress):
             if address:
                 checkAddress(address)
-        for name in ("slippage", "receiveTolerance", "minimumRate"):
+        for name in ("slippage", "receiveTolerance", "minimumRate", "expectedRate"):
             ratio = getattr(self, name)
-            if not isinstance(ratio, Ratio) and (ratio is not None or name != "minimumRate"):
+            if not isinstance(ratio, Ratio) and (ratio is not None or not name.endswith("Rate")):
                 raise LocalError(
                     f"{name} is {ratio!r}: it must be a Ratio, such as Ratio.fromString('0.01')"
                 )
         if Ratio(1) < self.slippage:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
         for name, least, most in (
+            ("probePrecision", 1, 10**9),
+            ("firstSequence", 0, U64_MAX),
+            ("firstStreamID", 0, U64_MAX),
             ("maximumPacketAmount", 1, U64_MAX),
             ("maximumPacketsPerSecond", 1, 1_000_000),
             ("maximumInFlight", 1, 100_000),
@@ -131,6 +145,13 @@ class SessionConfiguration:
             ("padTo", 0, MAX_FRAGMENT_SIZE),
         ):
             checkAmount(name, getattr(self, name), minimum=least, maximum=most)
+        self._checkSeconds()
+        if len(self.sourceAssetCode or "") > 100:
+            raise LocalError("sourceAssetCode must have at most 100 characters")
+        if self.sourceAssetScale is not None:
+            checkAmount("sourceAssetScale", self.sourceAssetScale, maximum=255)
+
+    def _checkSeconds(self) -> None:
         for name in ("packetExpiry", "deadlineSinceFulfill", "idleTimeout"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -145,10 +166,6 @@ class SessionConfiguration:
                 f"deadlineSinceFulfill is {self.deadlineSinceFulfill} s: it must be more than the "
                 f"packet expiry of {self.packetExpiry} s and {ANSWER_MARGIN} s"
             )
-        if len(self.sourceAssetCode or "") > 100:
-            raise LocalError("sourceAssetCode must have at most 100 characters")
-        if self.sourceAssetScale is not None:
-            checkAmount("sourceAssetScale", self.sourceAssetScale, maximum=255)
 
 
 def configure(options: Mapping[str, Any], **own: Any) -> SessionConfiguration:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from txilpstream.amounts import Ratio
 from txilpstream.errors import StreamError
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "MoneySettled",
     "PeerAddressChanged",
     "PeerAnswered",
+    "RateLearned",
     "ReceiptArrived",
+    "ReserveNeeded",
     "SendingEnded",
     "StreamClosed",
     "StreamEnded",
@@ -135,6 +138,28 @@ class MoneyFailed:
 
 
 @dataclass(slots=True)
+class ReserveNeeded:
+    """Money, or packets at all if C{streamID} is 0, wait for a larger reserve."""
+
+    streamID: int
+
+
+@dataclass(slots=True)
+class RateLearned:
+    """
+    The rate was asked for and is known, in destination per source units.
+
+    @ivar low: it is at least this; None if nothing arrives at all.
+    @ivar high: it is less than this, or equal.
+    @ivar floor: the least at which money leaves.
+    """
+
+    low: Ratio | None
+    high: Ratio | None
+    floor: Ratio | None
+
+
+@dataclass(slots=True)
 class ReceiptArrived:
     """The peer signed what a stream has received (RFC 39): C{receipt} has 58 octets."""
 
@@ -188,7 +213,9 @@ Event = (
     | MoneySettled
     | DoubtResolved
     | MoneyFailed
+    | RateLearned
     | ReceiptArrived
+    | ReserveNeeded
     | StreamEnded
     | SendingEnded
     | StreamClosed

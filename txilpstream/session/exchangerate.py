@@ -53,6 +53,7 @@ class ExchangeRate:
     __slots__ = (
         "_expected",
         "_expectedOf",
+        "_given",
         "_isUseful",
         "_lowest",
         "_slippage",
@@ -64,7 +65,17 @@ class ExchangeRate:
         "smallest",
     )
 
-    def __init__(self, minimumRate: Ratio | None, slippage: Ratio, acceptAnyRate: bool) -> None:
+    def __init__(
+        self,
+        minimumRate: Ratio | None,
+        slippage: Ratio,
+        acceptAnyRate: bool,
+        expected: Ratio | None = None,
+    ) -> None:
+        """
+        @param expected: what the rate is thought to be before it is measured.
+        """
+        self._given = expected
         self._slippage = slippage
         self._lowest: Ratio | None = None
         self.isFree = acceptAnyRate
@@ -138,10 +149,15 @@ class ExchangeRate:
 
     def sourceFor(self, delivered: int) -> int | None:
         """The source amount that delivers so much or a little more; None if it is not known."""
-        low = self.low or self.floor
+        low = self.low or self._given or self.floor
         if low is None or not low.numerator:
             return None
         return -(-delivered * low.denominator // low.numerator)
+
+    @property
+    def isKnown(self) -> bool:
+        """Whether the rate was measured, or is thought to be known."""
+        return self.low is not None or self._given is not None
 
     def isUseful(self, sourceAmount: int) -> bool:
         """Whether a packet of this amount can meet its minimum at the rate that was measured."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.errors import ErrorCode, PeerError, StreamError
+from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
 from txilpstream.session.events import (
     AssetDetailsLearned,
     PeerAddressChanged,
@@ -159,8 +159,11 @@ def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
 
 def _hearConnectionClose(state: SessionState, frame: ConnectionClose) -> None:
     error: StreamError | None = None
+    refusal = state.refusal
     if frame.errorCode != ErrorCode.NO_ERROR:
-        error = PeerError(frame.errorCode, frame.errorMessage[:LONGEST_MESSAGE])
+        error = PeerError(frame.errorCode, refusal or frame.errorMessage[:LONGEST_MESSAGE])
+    elif refusal is not None:
+        error = ConnectionEnded(f"the peer refused: {refusal}")
     state.end(error)
 
 

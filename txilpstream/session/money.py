@@ -22,6 +22,8 @@ class MoneySender:
     @ivar held: in packets that wait for an answer.
     @ivar sent: in packets that were fulfilled.
     @ivar unanswered: in packets that were not answered in time.
+    @ivar deliverMax: what is to be delivered in all, in the peer's units, where that is fixed.
+    @ivar reserved: what may leave in all, in source units, as its owner has written down.
     @ivar deliveredMinimum: what arrived at least, in the peer's units.
     @ivar deliveredClaimed: what the peer says arrived, in its units.
     @ivar heldDelivery: what the held packets are expected to come to, in the peer's units.
@@ -31,6 +33,7 @@ class MoneySender:
     """
 
     __slots__ = (
+        "deliverMax",
         "deliveredClaimed",
         "deliveredMinimum",
         "held",
@@ -39,6 +42,7 @@ class MoneySender:
         "offered",
         "peerMax",
         "peerReceived",
+        "reserved",
         "sendMax",
         "sent",
         "unanswered",
@@ -47,6 +51,8 @@ class MoneySender:
     def __init__(self) -> None:
         self.sendMax = 0
         self.offered = 0
+        self.deliverMax = U64_MAX
+        self.reserved = U64_MAX
         self.held = 0
         self.sent = 0
         self.unanswered = 0
@@ -66,6 +72,16 @@ class MoneySender:
     def unsent(self) -> int:
         """What is offered and has not left, in source units."""
         return self.sendMax - self.held - self.sent - self.unanswered
+
+    @property
+    def isBounded(self) -> bool:
+        """Whether there is a fixed delivery or a reserve."""
+        return self.deliverMax != U64_MAX or self.reserved != U64_MAX
+
+    @property
+    def probeable(self) -> int:
+        """An amount near what will be sent, in source units, for asking for the rate."""
+        return min(self.unsent, self.deliverMax)
 
     @property
     def peerRoom(self) -> int:

@@ -1,37 +1,33 @@
 """
 Money that the application offers: how much of it goes into the next packet.
 
-Before the first money leaves, packets that nobody can fulfill ask for the rate (RFC 29 section
-3.4), unless a least rate was given. Then the streams take turns; each packet carries the money of
-one stream. What no packet can carry any more is taken back and the application is told.
+Before the first money leaves the rate is asked for, as C{probing} says, unless a least rate was
+given. Then the streams take turns; each packet carries the money of one stream. What no packet can
+carry any more is taken back and the application is told.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from txilpstream.amounts import U64_MAX
-from txilpstream.session.events import MoneyFailed
+from txilpstream.session.bounds import offerWithin
+from txilpstream.session.events import MoneyFailed, ReserveNeeded
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.packing import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
+from txilpstream.session.probing import Probing
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
-from txilpstream.wire.frames import StreamMoney
+from txilpstream.session.together import takeData
+from txilpstream.wire.frames import Frame, StreamMoney
 
-__all__ = ["MOST_PROBES", "PROBE_PRECISION", "Offers"]
-
-PROBE_PRECISION: Final = 1000
-"""Units that a probe should deliver: three digits of the rate."""
-
-MOST_PROBES: Final = 6
-"""Packets that ask for the rate before money leaves at what is known."""
+__all__ = ["Offers"]
 
 
 class Offers:
     """
     Plans the packets that carry money.
 
+    @ivar probing: asks for the rate.
     @ivar readyAt: when L{next}, having given None, may give a packet without anything having
         happened in between.
     @ivar stalled: streams whose money fits no packet that the peer would take now.
@@ -40,11 +36,8 @@ class Offers:
     __slots__ = (
         "_packer",
         "_path",
-        "_probeAmount",
-        "_probedAt",
-        "_probes",
-        "_probing",
         "_state",
+        "probing",
         "readyAt",
         "stalled",
     )
@@ -53,10 +46,7 @@ class Offers:
         self._state = state
         self._path = path
         self._packer = packer
-        self._probing = 0
-        self._probes = 0
-        self._probeAmount = 0
-        self._probedAt = 0.0
+        self.probing = Probing(state, path, packer)
         self.readyAt = NEVER
         self.stalled: set[int] = set()
 
@@ -66,7 +56,7 @@ class Offers:
         """The next packet with money, None if none may leave now; some stream must be ready."""
         path, rate = self._path, self._path.rate
         self.readyAt = NEVER
-        if rate.floor is None:
+        if rate.floor is None or self.probing.isNeeded or self.probing.wanted:
             return self._probe(now)
         most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
         if not most:
@@ -85,17 +75,20 @@ class Offers:
             minimum, expected = rate.expect(amount)
             money.hold(amount, expected)
             stream.hasOpened = True
-            if money.unsent and money.peerRoom:
+            frames: list[Frame] = [StreamMoney(streamID, 1)]
+            fragments = takeData(stream, self._state, frames) if stream.isTogether else ()
+            if money.unsent and money.peerRoom and not fragments:
                 ready.move_to_end(streamID)
             else:
                 del ready[streamID]
             return self._packer.pack(
                 now,
                 amount,
-                [StreamMoney(streamID, 1)],
+                frames,
                 minimum=minimum,
                 expected=expected,
                 stream=stream,
+                fragments=fragments,
             )
         return None
 
@@ -126,17 +119,38 @@ class Offers:
             wanted = rate.sourceFor(room)
             if wanted is not None:
                 offered = min(offered, wanted)
+        if money.isBounded:
+            offered, most = self._bounded(stream, offered, most)
+            if not offered:
+                return 0
         if offered > most:
             larger = path.control.larger(now)
             if larger is not None and larger < offered and rate.plan(offered, larger) == larger:
                 return larger
         amount = rate.plan(offered, most)
         if amount == 0 and not money.held:
-            if offered == unsent:
+            if offered == unsent or money.deliverMax != U64_MAX:
                 self._takeBack(stream, self._whyTooFew(unsent))
             else:
                 self.stalled.add(stream.streamID)
         return amount
+
+    def _bounded(self, stream: SessionStream, offered: int, most: int) -> tuple[int, int]:
+        """
+        What a fixed delivery and a reserve leave of an offer, and of the largest packet.
+
+        @return: no offer if nothing may leave now.
+        """
+        money = stream.moneyOut
+        if money.deliverMax != U64_MAX:
+            offered = offerWithin(money, self._path.rate, offered, most)
+        room = money.reserved - money.left
+        if room < min(offered, most):
+            self._state.events.append(ReserveNeeded(stream.streamID))
+            if room < self._path.rate.smallest:
+                return 0, most
+            most = room
+        return offered, most
 
     def _whyTooFew(self, unsent: int) -> str:
         rate, most = self._path.rate, self._path.mostPerPacket
@@ -152,46 +166,20 @@ class Offers:
 
     def _probe(self, now: float) -> Outgoing | None:
         """Ask for the rate; if there is no answer soon, ask again."""
-        path, rate = self._path, self._path.rate
-        if self._probing:
-            self.readyAt = self._probedAt + path.resendAfter
-            if now < self.readyAt:
-                return None
-        amount = self._probeAmount
-        if not amount:
-            offered = next(iter(self._state.streams.moneyReady.values())).moneyOut.unsent
-            amount = offered - offered * self._packer.randomBytes(1)[0] // 256 // 16
-        most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
-        if not most:
-            most = self._mostBesideLost(now)
-            if not most:
-                return None
-        amount = max(1, min(amount, most))
-        self._probes += 1
-        self._probeAmount = amount
-        self._probedAt = now
-        packet = self._packer.pack(now, amount, [], isProbe=True)
-        self._probing = packet.sequence
-        return packet
-
-    def probeEnded(self, sequence: int) -> None:
-        """A probe was answered, or its time is over."""
-        if sequence == self._probing:
-            self._probing = 0
+        probing = self.probing
+        if probing.isWaiting(now):
+            self.readyAt = probing.readyAt
+            return None
+        path = self._path
+        most = path.control.mostNow(path.rate.smallest, path.inFlight.money, now)
+        most = most or self._mostBesideLost(now)
+        return probing.next(most, now) if most else None
 
     def probed(self, sent: SentPacket, delivered: int) -> None:
-        """A probe came through: fix the floor, or ask with more for a rate that is precise."""
-        rate = self._path.rate
-        if rate.floor is not None:
-            return
-        isPrecise = delivered >= PROBE_PRECISION or sent.amount >= self._path.mostPerPacket
-        if not isPrecise and self._probes < MOST_PROBES:
-            self._probeAmount = sent.amount * (PROBE_PRECISION // max(1, delivered) + 1)
-        elif delivered:
-            rate.fix()
-        else:
-            self._probes = 0
-            self.fail(f"a packet of {sent.amount} units delivers nothing at all")
+        """A probe came through."""
+        reason = self.probing.probed(sent, delivered)
+        if reason:
+            self.fail(reason)
 
     # --- Taking back ----------------------------------------------------------------------
 

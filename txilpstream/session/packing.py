@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from txilpstream.amounts import U64_MAX
 from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.path import Path
@@ -41,10 +42,12 @@ class Packer:
     """
     Writes packets.
 
+    @ivar sequence: the number of the next packet.
+    @ivar reserved: the first number that may not be used yet.
     @ivar randomBytes: gives so many random octets, fit for cryptography.
     """
 
-    __slots__ = ("_keys", "_path", "_sequence", "_state", "randomBytes")
+    __slots__ = ("_keys", "_path", "_state", "randomBytes", "reserved", "sequence")
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class Packer:
         self._state = state
         self._path = path
         self._keys = keys
-        self._sequence = 1
+        self.sequence = state.configuration.firstSequence
+        self.reserved = U64_MAX
         self.randomBytes = randomBytes
 
     def pack(
@@ -78,8 +82,8 @@ class Packer:
         if state.controls.pending:
             first, controls = state.controls.take()
             frames = first + frames
-        sequence = self._sequence
-        self._sequence += 1
+        sequence = self.sequence
+        self.sequence += 1
         state.encrypted += 1
         plain = encodePacket(sequence, PREPARE, minimum, frames, configuration.padTo)
         data = keys.seal(plain, self.randomBytes(IV_LENGTH))

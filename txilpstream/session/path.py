@@ -46,7 +46,10 @@ class Path:
 
     def __init__(self, configuration: SessionConfiguration) -> None:
         self.rate = ExchangeRate(
-            configuration.minimumRate, configuration.slippage, configuration.acceptAnyRate
+            configuration.minimumRate,
+            configuration.slippage,
+            configuration.acceptAnyRate,
+            configuration.expectedRate,
         )
         make = configuration.congestionControl
         self.control: ICongestionControl = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from txilpstream.session.events import DataDrained
+from txilpstream.session.events import DataDrained, ReserveNeeded
 from txilpstream.session.offers import Offers
 from txilpstream.session.packing import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
@@ -86,7 +86,11 @@ class Sender:
         state = self._state
         streams = state.streams
         return bool(
-            streams.moneyReady or streams.dataReady or state.controls.pending or state.owesClose
+            streams.moneyReady
+            or streams.dataReady
+            or state.controls.pending
+            or state.owesClose
+            or self._offers.probing.wanted
         )
 
     def build(self, now: float) -> Outgoing | None:
@@ -101,8 +105,13 @@ class Sender:
         most = state.configuration.maximumInFlight if state.isValidated else UNVALIDATED_IN_FLIGHT
         if len(packets) >= most:
             return None
+        packer = self._packer
+        if packer.sequence >= packer.reserved:
+            state.events.append(ReserveNeeded(0))
+            return None
         streams = state.streams
-        if streams.moneyReady or streams.dataReady or state.controls.pending:
+        isAsked = self._offers.probing.wanted
+        if streams.moneyReady or streams.dataReady or state.controls.pending or isAsked:
             if not self._isTime(now):
                 return None
             packet = self._choose(now)
@@ -131,7 +140,7 @@ class Sender:
         packet = None
         if streams.dataReady and (self._isDataTurn or not streams.moneyReady):
             packet = self._data(now)
-        if packet is None and streams.moneyReady:
+        if packet is None and (streams.moneyReady or self._offers.probing.wanted):
             packet = self._offers.next(now)
             if packet is None:
                 self.wakeAt = self._offers.readyAt

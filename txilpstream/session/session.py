@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from txilpstream.amounts import checkAmount
 from txilpstream.crypto import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode, RejectSeen, StreamError
-from txilpstream.session.commands import StreamCommands
+from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguration
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import Event
@@ -23,6 +23,7 @@ from txilpstream.session.path import NEVER, Path
 from txilpstream.session.receiver import Incoming, Receiver
 from txilpstream.session.sender import Sender
 from txilpstream.session.settlement import Settlement
+from txilpstream.session.standing import Standing
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.ilp import Prepare
@@ -32,7 +33,7 @@ __all__ = ["Outgoing", "Session"]
 UNLIMITED: Final = 1 << 62
 
 
-class Session(StreamCommands):
+class Session(Standing):
     """
     The state of one STREAM connection.
 
@@ -42,7 +43,7 @@ class Session(StreamCommands):
     C{now} is in seconds since the epoch and never goes back.
     """
 
-    __slots__ = ("_deadlines", "_path", "_receiver", "_sender", "_settlement")
+    __slots__ = ("_deadlines", "_settlement")
 
     def __init__(
         self,
@@ -58,92 +59,13 @@ class Session(StreamCommands):
         state = SessionState(configuration, budget or ByteBudget(UNLIMITED))
         super().__init__(configuration, state)
         path = self._path = Path(configuration)
-        packer = Packer(state, path, keys, randomBytes)
-        offers = Offers(state, path, packer)
+        packer = self._packer = Packer(state, path, keys, randomBytes)
+        offers = self._offers = Offers(state, path, packer)
         sender = self._sender = Sender(state, path, packer, offers)
         deadlines = self._deadlines = Deadlines(configuration, state, path, offers, sender)
         evidence = Evidence(state, path, packer)
         self._settlement = Settlement(state, path, keys, offers, evidence, deadlines)
         self._receiver = Receiver(state, keys, randomBytes)
-
-    # --- Ask ------------------------------------------------------------------------------
-
-    @property
-    def isClosed(self) -> bool:
-        """Whether the connection is over."""
-        return self._state.isClosed
-
-    @property
-    def isClosing(self) -> bool:
-        """Whether no streams can be opened any more."""
-        return self._state.isClosed or self._state.isDraining
-
-    @property
-    def isIdle(self) -> bool:
-        """Whether nothing is in flight, held or waiting to be sent or read."""
-        streams = self._state.streams
-        return (
-            not self._path.inFlight.packets
-            and not self._sender.hasWork
-            and streams.isQuiet()
-            and not any(stream.data.held for stream in streams.open.values())
-        )
-
-    @property
-    def hasPeer(self) -> bool:
-        """Whether the peer has proved that it knows the secret."""
-        return self._state.hasAnswered
-
-    @property
-    def peerClosed(self) -> bool:
-        """Whether the connection is over because the peer closed it in good order."""
-        state = self._state
-        return state.isClosed and state.error is None and not state.isDraining
-
-    @property
-    def isUsed(self) -> bool:
-        """
-        Whether the peer was told, or has sent, what a session that takes this one's place would
-        have to know: limits that were raised, data, money, streams.
-        """
-        streams = self._state.streams
-        return bool(
-            streams.open
-            or streams.grant.received
-            or streams.maxStreamID != self._configuration.maximumStreamID
-        )
-
-    @property
-    def inFlight(self) -> int:
-        """How many packets wait for an answer."""
-        return len(self._path.inFlight.packets)
-
-    @property
-    def packetRate(self) -> float:
-        """How many packets per second may leave."""
-        return self._path.control.packetRate
-
-    @property
-    def rejects(self) -> tuple[RejectSeen, ...]:
-        """Every kind of reject that was met."""
-        return self._path.patience.rejects
-
-    def isAnew(self, prepare: Prepare) -> bool:
-        """
-        Whether a Prepare for a connection that is over can only be the start of another one under
-        the same secret: its sequence has begun again, or it brings money after the peer's close.
-        """
-        return self._receiver.isAnew(prepare)
-
-    @property
-    def peerAddress(self) -> str:
-        """Where packets go; empty while that is not known."""
-        return self._state.destination
-
-    @property
-    def peerAsset(self) -> tuple[str, int] | None:
-        """The peer's asset code and scale, None until it tells them."""
-        return self._state.assetDetails
 
     # --- Tell -----------------------------------------------------------------------------
 
@@ -179,7 +101,7 @@ class Session(StreamCommands):
         self._deadlines.check(now)
         self._endIfDrained()
 
-    # --- Command --------------------------------------------------------------------------
+    # --- Command; those on streams are in StreamCommands ---------------------------------
 
     def close(self) -> None:
         """Close the connection when all is sent; no streams are opened any more."""
@@ -200,6 +122,22 @@ class Session(StreamCommands):
             state.closeCode, state.closeMessage = code, message[:LONGEST_MESSAGE]
             state.owesClose = True
             state.end(error)
+
+    def measureRate(self, sourceAmount: int) -> None:
+        """
+        Ask for the rate of about this amount, though no money is offered; an event tells it.
+
+        @raise LocalError: if it is not an amount of at least 1.
+        """
+        self._offers.probing.ask(checkAmount("the amount to measure", sourceAmount, minimum=1))
+
+    def requireRate(self) -> None:
+        """Let no money leave before the rate is measured, if it is not known."""
+        self._offers.probing.isNeeded = not self._path.rate.isKnown
+
+    def reserveSequences(self, first: int) -> None:
+        """Use no sequence from this one on, until more are reserved."""
+        self._packer.reserved = first
 
     def wouldAccept(self, incoming: Incoming, *, now: float) -> bool:
         """Whether it makes sense to ask the application about a packet of money."""

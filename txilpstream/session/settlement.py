@@ -16,12 +16,12 @@ from txilpstream.session.configuration import ANSWER_MARGIN
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import DoubtResolved, MoneySettled
 from txilpstream.session.evidence import Evidence
-from txilpstream.session.hearing import HEARD
+from txilpstream.session.hearing import HEARD, LONGEST_MESSAGE
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.offers import Offers
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
-from txilpstream.wire.frames import StreamClose
+from txilpstream.wire.frames import StreamClose, StreamData
 from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
@@ -102,6 +102,9 @@ class Settlement:
             stream = self._state.streams.open.get(streamID)
             if stream is not None:
                 stream.queue.acknowledge(offset)
+                if stream.isTogether and stream.queue.isEmpty:
+                    stream.isTogether = False
+                    self._state.streams.refresh(stream)
                 if stream.state:
                     self._state.settleStream(stream)
         if packet is None:
@@ -172,7 +175,7 @@ class Settlement:
         if not sent.isProbe:
             self._path.patience.remember(reject, sent.amount)
         else:
-            self._offers.probeEnded(sent.sequence)
+            self._offers.probing.ended(sent.sequence)
         if packet is not None:
             if sent.amount:
                 evidence.pathTook(sent, packet.prepareAmount, now)
@@ -183,6 +186,9 @@ class Settlement:
         self._giveBack(sent, isLate)
         self._resend(sent, isUnheard=packet is None, isBack=True)
         if packet is not None:
+            state = self._state
+            if state.refusal is None and not state.isClosed:
+                state.refusal = _reasonOf(packet)
             self._hear(sent, packet, now)
             if sent.isProbe:
                 self._offers.probed(sent, packet.prepareAmount)
@@ -199,7 +205,7 @@ class Settlement:
             return
         self._evidence.unanswered(sent, now)
         if sent.isProbe:
-            self._offers.probeEnded(sent.sequence)
+            self._offers.probing.ended(sent.sequence)
         elif sent.amount:
             stream = sent.stream
             stream.moneyOut.doubt(sent.amount, sent.expected)
@@ -213,7 +219,7 @@ class Settlement:
         sent = self._path.inFlight.pop(sequence)
         if sent is not None:
             if sent.isProbe:
-                self._offers.probeEnded(sent.sequence)
+                self._offers.probing.ended(sent.sequence)
             self._giveBack(sent, False)
             self._resend(sent, isUnheard=True, isBack=True)
             self._evidence.sleepAfterRound(now)
@@ -271,3 +277,9 @@ class Settlement:
                 streams.sendCredit.used -= size
         if isUnheard and sent.controls:
             self._state.controls.lost(sent.controls)
+
+
+def _reasonOf(packet: StreamPacket) -> str | None:
+    """What a refusal says to people: the data beside its close (Rafiki's receiver does so)."""
+    parts = [frame.data for frame in packet.frames if isinstance(frame, StreamData)]
+    return b"".join(parts)[:LONGEST_MESSAGE].decode("utf-8", "replace") if parts else None

@@ -50,6 +50,7 @@ class SessionState:
     @ivar assetDetails: the peer's asset code and scale, None until it tells them.
     @ivar isDraining: whether the connection is to be closed when all is sent.
     @ivar isClosed: whether it is over.
+    @ivar refusal: what the peer said beside a refusal, None if nothing.
     @ivar owesClose: whether a ConnectionClose is still to be sent.
     @ivar heardAt: when something authentic came last, in seconds.
     @ivar encrypted: Prepares and replies that were encrypted under this key by us.
@@ -72,6 +73,7 @@ class SessionState:
         "isDraining",
         "isValidated",
         "owesClose",
+        "refusal",
         "streams",
         "wasUnblocked",
     )
@@ -95,6 +97,7 @@ class SessionState:
         self.heardAt: float | None = None
         self.encrypted = 0
         self.wasUnblocked = False
+        self.refusal: str | None = None
         if not configuration.isServer:
             self.controls.add(ConnectionNewAddress.type)
             self.introduce()

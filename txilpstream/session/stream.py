@@ -46,6 +46,7 @@ class SessionStream:
     @ivar isAborted: whether it ended in an error, here or there.
     @ivar isReported: whether the application was told that it is over.
     @ivar isStarted: whether the application has seen it and set its limits.
+    @ivar isTogether: whether its data goes with its money, see C{together}.
     @ivar closeCode: what StreamClose says.
     @ivar closeMessage: what it says for people.
     @ivar hasOpened: whether the peer knows of the stream.
@@ -62,6 +63,7 @@ class SessionStream:
         "isEnded",
         "isReported",
         "isStarted",
+        "isTogether",
         "moneyIn",
         "moneyOut",
         "queue",
@@ -78,6 +80,7 @@ class SessionStream:
         self.isAborted = False
         self.isReported = False
         self.isStarted = False
+        self.isTogether = False
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
         self.hasOpened = False

@@ -41,7 +41,7 @@ class Streams:
     def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:
         self._configuration = configuration
         self._isServer = configuration.isServer
-        self._nextID = 2 if configuration.isServer else 1
+        self._nextID = configuration.firstStreamID or (2 if configuration.isServer else 1)
         self._nextRemote = 1 if configuration.isServer else 2
         self._skipped: list[tuple[int, int]] = []
         self._waiting: dict[int, SessionStream] = {}
@@ -149,12 +149,17 @@ class Streams:
         mayOpen = stream.hasOpened or streamID <= self.peerMaxStreamID
         money = stream.moneyOut
         unsent = money.unsent
-        if mayOpen and unsent > 0 and money.peerRoom > 0:
+        isTogether = stream.isTogether
+        if mayOpen and unsent > 0 and money.peerRoom > 0 and not (isTogether and money.held):
             self.moneyReady.setdefault(streamID, stream)
         else:
             self.moneyReady.pop(streamID, None)
         queue = stream.queue
-        if mayOpen and (queue.hasLost or (queue.unsent and stream.sendCredit.room)):
+        if (
+            mayOpen
+            and not isTogether
+            and (queue.hasLost or (queue.unsent and stream.sendCredit.room))
+        ):
             self.dataReady.setdefault(streamID, stream)
         else:
             self.dataReady.pop(streamID, None)

@@ -1,0 +1,313 @@
+"""
+Whole payments: asking what one costs, and making it.
+
+A payment owns a stream, and the connection too if it opened one. It never lets more leave than it
+was told, counts money in doubt as gone, and says at its end what was sent, what arrived at least,
+what arrived as the receiver says, and what is in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from txilpstream.account import Account, accountFor
+from txilpstream.amounts import Ratio
+from txilpstream.client import CONNECT_TIMEOUT, StreamClient
+from txilpstream.connection import StreamConnection
+from txilpstream.credentials import Credentials
+from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PaymentResult
+from txilpstream.payer import Payer
+from txilpstream.paymentstate import PaymentState
+from txilpstream.session.events import RateLearned
+from txilpstream.terms import Asset, Terms
+
+if TYPE_CHECKING:
+    from txilpstream.paymentstate import Save
+
+__all__ = ["Payment", "Quote", "pay", "quote"]
+
+QUOTE_TIMEOUT: Final = 15.0
+"""Seconds within which the rate must be known."""
+
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that the end of a connection is waited for where a plugin is to be given back."""
+
+
+@dataclass(slots=True, frozen=True)
+class Quote:
+    """
+    What a payment would cost and deliver; nothing has moved.
+
+    @ivar sourceAmount: what leaves at most, in source units.
+    @ivar destinationAmount: what arrives at least, in destination units.
+    @ivar expectedSource: what leaves if the rate stays as measured.
+    @ivar expectedDelivery: what arrives if the rate stays as measured.
+    @ivar low: the rate is at least this, in destination per source units.
+    @ivar high: the rate is less than this, or equal.
+    @ivar minimumRate: the floor below which nothing would leave.
+    @ivar smallestAmount: the smallest amount that can be sent, in source units.
+    @ivar maximumPacketAmount: what one packet carries, in source units, as far as it is known.
+    @ivar destinationAsset: code and scale of the receiver's asset; None if it does not say.
+    """
+
+    sourceAmount: int
+    destinationAmount: int
+    expectedSource: int
+    expectedDelivery: int
+    low: Ratio
+    high: Ratio
+    minimumRate: Ratio
+    smallestAmount: int
+    maximumPacketAmount: int
+    destinationAsset: Asset | None
+
+
+def quote(
+    source: Any,
+    credentials: Credentials | None = None,
+    *,
+    timeout: float = QUOTE_TIMEOUT,
+    reactor: IReactorTime | None = None,
+    **terms: Any,
+) -> Deferred[Quote]:
+    """
+    Ask what a payment would cost, with packets that nobody can fulfill; no money moves.
+
+    @param source: an L{Account}, a plugin, or an open L{StreamConnection}; with the latter there
+        are no credentials.
+    @param timeout: seconds.
+    @param terms: fields of L{Terms}.
+    @return: fails with ConnectionEnded, or with PaymentError if nothing would arrive at all.
+        Cancelling it gives up.
+    @raise LocalError: if terms or credentials are not valid.
+    """
+    checked = Terms(**_known(terms))
+    if isinstance(source, StreamConnection):
+        _noCredentials(credentials)
+        return _quoteOn(source, checked, timeout)
+    account = accountFor(source, reactor)
+    opened = StreamClient(account).connect(
+        _checked(credentials), timeout=timeout, **checked.options(None)
+    )
+
+    def ask(connection: StreamConnection) -> Deferred[Quote]:
+        return _quoteOn(connection, checked, timeout).addBoth(done, connection)
+
+    def done(outcome: Any, connection: StreamConnection) -> Any:
+        closed = connection.close(CLOSE_TIMEOUT)
+        return _giveBack(source, account, closed, outcome)
+
+    return opened.addCallback(ask)
+
+
+def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Deferred[Quote]:
+    session = connection.session
+    wanted = terms.sourceAmount or min(terms.destinationAmount or 1, terms.maxSourceAmount)
+    session.measureRate(wanted)
+    measured: Deferred[RateLearned] = Deferred()
+    connection.measuring.append(measured)
+    connection.wake()
+    measured.addTimeout(timeout, connection.account.reactor, onTimeoutCancel=_late)
+    return measured.addCallback(_quoteFrom, connection, terms)
+
+
+def _late(_: object, timeout: float) -> Any:
+    raise ConnectionEnded(f"the rate was not known within {timeout} s")
+
+
+def _quoteFrom(learned: RateLearned, connection: StreamConnection, terms: Terms) -> Quote:
+    session = connection.session
+    low, high = learned.low, learned.high
+    if low is None or high is None or not low.numerator:
+        nothing = PaymentResult(terms.most, 0, 0, 0, 0, session.rejects, terms.destinationAmount)
+        raise PaymentError("nothing arrives at all", nothing)
+    floor = terms.minimumRate
+    if floor is None:
+        asset = connection.account.asset
+        expected = terms.expected(asset, session.peerAsset) or low
+        floor = Ratio(0) if terms.acceptAnyRate else expected.less(terms.slippage)
+    if terms.sourceAmount is not None:
+        amount = expectedSource = terms.sourceAmount
+        expectedDelivery, least = low.floor(amount), floor.ceil(amount)
+    else:
+        least = expectedDelivery = terms.destinationAmount or 0
+        expectedSource = low.inverse().ceil(least)
+        amount = floor.inverse().ceil(least) if floor.numerator else terms.maxSourceAmount
+        amount = min(amount, terms.maxSourceAmount)
+    return Quote(
+        amount,
+        least,
+        expectedSource,
+        expectedDelivery,
+        low,
+        high,
+        floor,
+        session.exchangeRate.smallest,
+        session.mostPerPacket,
+        session.peerAsset,
+    )
+
+
+class Payment:
+    """
+    One payment; L{pay} makes it and starts it.
+
+    @ivar terms: what was asked for.
+    @ivar state: what must be remembered to go on with it elsewhere.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        credentials: Credentials | None = None,
+        *,
+        timeout: float | None = None,
+        deadlineSinceFulfill: float = 45.0,
+        progress: Callable[[PaymentResult], None] | None = None,
+        state: PaymentState | None = None,
+        save: Save | None = None,
+        reactor: IReactorTime | None = None,
+        options: dict[str, Any] | None = None,
+        **terms: Any,
+    ) -> None:
+        """
+        @raise LocalError: if something is not valid, or does not go together.
+        """
+        self.terms = Terms(**_known(terms))
+        self._source = source
+        self._connection = source if isinstance(source, StreamConnection) else None
+        if self._connection is not None:
+            _noCredentials(credentials)
+            _onConnection(self.terms, options, state)
+            self._account: Account = self._connection.account
+        else:
+            self._credentials = _checked(credentials)
+            self._account = accountFor(source, reactor)
+        self.state = state or PaymentState(self.terms.most, self.terms.destinationAmount)
+        self._timeout = timeout
+        self._options = dict(options or {})
+        self._options.setdefault("deadlineSinceFulfill", deadlineSinceFulfill)
+        self._options.setdefault("packetExpiry", max(1.0, min(30.0, deadlineSinceFulfill - 6)))
+        self.payer = Payer(self.terms, self.state, self._account, timeout, progress, save)
+
+    def start(self) -> Deferred[PaymentResult]:
+        """
+        Pay.
+
+        @return: fires when its fate is known; fails with PaymentError, which carries the result.
+            Cancelling it stops it and fails at once, with what is on its way counted in doubt.
+        """
+        if self._connection is not None:
+            return self.payer.start(self._connection)
+        opening = self._account.whenOpen().addCallback(self._cbOpen)
+        return opening.addBoth(self._done)
+
+    def stop(self) -> None:
+        """Let nothing more leave; the payment ends when what is on its way is answered."""
+        self.payer.stop("the payment was stopped")
+
+    def _cbOpen(self, account: Account) -> Deferred[PaymentResult]:
+        credentials = self._credentials
+        asset = None
+        if credentials.assetCode is not None and credentials.assetScale is not None:
+            asset = credentials.assetCode, credentials.assetScale
+        client = StreamClient(account)
+        if asset is None and self.terms.needsAssets():
+            options = self._options | {"minimumRate": Ratio(1), "slippage": self.terms.slippage}
+            connected = client.connect(credentials, timeout=CONNECT_TIMEOUT, **options)
+            return connected.addCallback(self._cbAsset, client)
+        return self._pay(client, asset)
+
+    def _cbAsset(
+        self, connection: StreamConnection, client: StreamClient
+    ) -> Deferred[PaymentResult]:
+        """The receiver's asset is known now; the floor is that of a session from its start."""
+        asset = connection.session.peerAsset
+        first = connection.session.nextSequence
+        self.state.nextSequence = max(self.state.nextSequence, first + 100)
+        closed = connection.close(CLOSE_TIMEOUT)
+        return closed.addCallback(lambda _: self._pay(client, asset))
+
+    def _pay(self, client: StreamClient, asset: Asset | None) -> Deferred[PaymentResult]:
+        terms, state = self.terms, self.state
+        expected = terms.expected(client.account.asset, asset)
+        options = {
+            **terms.options(expected),
+            "firstSequence": state.nextSequence,
+            "firstStreamID": state.nextStreamID,
+            **self._options,
+        }
+        self._connection = client.start(self._credentials, **options)
+        return self.payer.start(self._connection, expected)
+
+    def _done(self, outcome: Any) -> Any:
+        connection = self._connection
+        closed = succeed(None) if connection is None else connection.close(CLOSE_TIMEOUT)
+        return _giveBack(self._source, self._account, closed, outcome)
+
+
+def pay(
+    source: Any, credentials: Credentials | None = None, **arguments: Any
+) -> Deferred[PaymentResult]:
+    """
+    Make a payment.
+
+    @param source: an L{Account}, a plugin, or an open L{StreamConnection}; with the latter there
+        are no credentials, and the rate's floor is that of the connection.
+    @param arguments: fields of L{Terms}: C{sourceAmount} or C{destinationAmount},
+        C{maxSourceAmount}, C{rate}, C{prices}, C{minimumRate}, C{slippage}, C{acceptAnyRate},
+        C{data}; and C{timeout} (seconds; None for no limit but the deadline),
+        C{deadlineSinceFulfill} (seconds), C{progress} (called with a L{PaymentResult} so far),
+        C{save} and C{state} (see L{PaymentState}), C{options} (fields of the session's
+        configuration), C{reactor} (for a plugin).
+    @return: fires with the result if it is complete; fails with PaymentError, which carries it
+        otherwise. Cancelling it stops the payment and fails at once, with what is on its way
+        counted in doubt.
+    @raise LocalError: if something is not valid.
+    """
+    return Payment(source, credentials, **arguments).start()
+
+
+def _known(terms: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(terms) - set(Terms.__dataclass_fields__))
+    if unknown:
+        raise LocalError(
+            f"{', '.join(unknown)}: there is no such thing; there are "
+            f"{', '.join(sorted(Terms.__dataclass_fields__))}"
+        )
+    return terms
+
+
+def _checked(credentials: Credentials | None) -> Credentials:
+    if not isinstance(credentials, Credentials):
+        raise LocalError(f"Credentials are wanted, not {type(credentials).__name__}")
+    return credentials
+
+
+def _noCredentials(credentials: Credentials | None) -> None:
+    if credentials is not None:
+        raise LocalError("an open connection has its credentials already: give none")
+
+
+def _onConnection(terms: Terms, options: object, state: object) -> None:
+    isPlain = terms.rate is None and terms.prices is None and terms.minimumRate is None
+    if not isPlain or terms.acceptAnyRate or options or state:
+        raise LocalError(
+            "rates, options and a saved state are for a connection of the payment's own: give "
+            "them to connect, or pay with an account and credentials"
+        )
+
+
+def _giveBack(source: Any, account: Account, closed: Deferred[None], outcome: Any) -> Any:
+    """Give a plugin back that an account was made for; an account stays open."""
+    if source is account:
+        return outcome
+    if isinstance(source, StreamConnection):
+        return fail(outcome) if isinstance(outcome, Exception) else outcome
+    closed.addCallback(lambda _: account.close())
+    return closed.addCallback(lambda _: outcome)
