@@ -37,7 +37,10 @@ if TYPE_CHECKING:
         IPluginFactory,
         NotSent,
         PaymentRequest,
+        Refusal,
     )
+    from txilpstream.payments import Payment, Quote, pay, quote
+    from txilpstream.paymentstate import PaymentState
     from txilpstream.plugins.memory import memoryPair
     from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
     from txilpstream.protocol import (
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from txilpstream.receipts import Receipt, decodeReceipt, verifyReceipt
     from txilpstream.server import StreamServer
     from txilpstream.session.configuration import SessionConfiguration
+    from txilpstream.session.congestion import ICongestionControl
     from txilpstream.stream import Stream
     from txilpstream.wire.ildcp import AccountDetails
 
@@ -60,6 +64,7 @@ __all__ = [
     "Credentials",
     "DecodeError",
     "ErrorCode",
+    "ICongestionControl",
     "IMoneyReceiver",
     "IMoneyTransport",
     "IPaymentPolicy",
@@ -67,12 +72,16 @@ __all__ = [
     "IPluginFactory",
     "LocalError",
     "NotSent",
+    "Payment",
     "PaymentError",
     "PaymentRequest",
     "PaymentResult",
+    "PaymentState",
     "PeerError",
+    "Quote",
     "Ratio",
     "Receipt",
+    "Refusal",
     "RejectSeen",
     "SessionConfiguration",
     "Stream",
@@ -90,8 +99,10 @@ __all__ = [
     "__version__",
     "decodeReceipt",
     "memoryPair",
+    "pay",
     "pluginFromEnvironment",
     "pluginFromString",
+    "quote",
     "verifyReceipt",
 ]
 
@@ -105,13 +116,16 @@ _MODULES = {
     "errors": "ConnectionEnded DecodeError ErrorCode LocalError PaymentError PaymentResult "
     "PeerError RejectSeen StreamError",
     "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent "
-    "PaymentRequest",
+    "PaymentRequest Refusal",
+    "payments": "Payment Quote pay quote",
+    "paymentstate": "PaymentState",
     "plugins.memory": "memoryPair",
     "plugins.registry": "pluginFromEnvironment pluginFromString",
     "protocol": "StreamAddress StreamFactory StreamLost StreamProtocol StreamRefused",
     "receipts": "Receipt decodeReceipt verifyReceipt",
     "server": "StreamServer",
     "session.configuration": "SessionConfiguration",
+    "session.congestion": "ICongestionControl",
     "stream": "Stream",
     "wire.ildcp": "AccountDetails",
 }

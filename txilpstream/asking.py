@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txilpstream.interfaces import PaymentRequest
+from txilpstream.interfaces import PaymentRequest, Refusal
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -35,6 +35,7 @@ def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes 
         connection.session.streamAmounts(incoming),
         prepare.expiresAt,
         connection.session.peerAddress,
+        b"".join([frame.data for frame in incoming.data]),
     )
     try:
         verdict = policy.judgePayment(request)
@@ -42,12 +43,17 @@ def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes 
         _log.failure("a payment policy raised; its packet is refused")
         verdict = False
     if not isinstance(verdict, Deferred):
-        return connection.answer(incoming, verdict is True)
-    asked: Deferred[bool] = verdict
+        return _answer(verdict, connection, incoming)
+    asked: Deferred[bool | Refusal] = verdict
     return asked.addCallbacks(
-        lambda accept: connection.answer(incoming, accept is True),
+        lambda judged: _answer(judged, connection, incoming),
         lambda failure: _ebJudged(failure, connection, incoming),
     )
+
+
+def _answer(verdict: Any, connection: StreamConnection, incoming: Incoming) -> bytes:
+    refusal = verdict if isinstance(verdict, Refusal) else None
+    return connection.answer(incoming, verdict is True, refusal)
 
 
 def _ebJudged(failure: Failure, connection: StreamConnection, incoming: Incoming) -> bytes:

@@ -20,7 +20,7 @@ from txilpstream.amounts import checkAmount
 from txilpstream.asking import ask
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
-from txilpstream.interfaces import NotSent
+from txilpstream.interfaces import NotSent, Refusal
 from txilpstream.moneyrate import MoneyRate
 from txilpstream.opening import openStream
 from txilpstream.session.configuration import SessionConfiguration
@@ -247,9 +247,12 @@ class StreamConnection:
         self.account.wake(self)
         return reply
 
-    def answer(self, incoming: Incoming, accept: bool) -> bytes:
+    def answer(self, incoming: Incoming, accept: bool, refusal: Refusal | None = None) -> bytes:
         """Give the reply to a packet that the policy has judged."""
-        reply = self.session.answer(incoming, accept, now=self.account.now())
+        session = self.session
+        if refusal is not None:
+            session.refuse(incoming, str(refusal.reason), isFinal=refusal.isFinal)
+        reply = session.answer(incoming, accept, now=self.account.now())
         self.account.wake(self)
         return reply
 

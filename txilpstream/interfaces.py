@@ -36,6 +36,7 @@ __all__ = [
     "IPluginFactory",
     "NotSent",
     "PaymentRequest",
+    "Refusal",
 ]
 
 
@@ -191,6 +192,7 @@ class PaymentRequest:
     @ivar amount: of the whole packet, in this side's units.
     @ivar streamAmounts: stream id and amount, as the packet splits it.
     @ivar expiresAt: seconds since the epoch; a later yes is a no.
+    @ivar data: what the packet carries beside its money, see C{pay(data=...)}.
     @ivar remoteAddress: the address of the sender where it has told it, or an empty string.
     """
 
@@ -200,17 +202,32 @@ class PaymentRequest:
     streamAmounts: tuple[tuple[int, int], ...]
     expiresAt: float
     remoteAddress: str
+    data: bytes = b""
+
+
+@dataclass(slots=True, frozen=True)
+class Refusal:
+    """
+    A no with a reason, which reaches the payer.
+
+    @ivar reason: for people, at most 500 characters of which are sent.
+    @ivar isFinal: whether the connection is closed with it; else the payer may try again.
+    """
+
+    reason: str
+    isFinal: bool = True
 
 
 class IPaymentPolicy(Interface):
     """Decides, packet by packet, whether money is accepted."""
 
-    def judgePayment(request: PaymentRequest) -> bool | Deferred[bool]:
+    def judgePayment(request: PaymentRequest) -> bool | Refusal | Deferred[bool | Refusal]:
         """
         Accept or refuse one packet of money.
 
         It is asked only about packets that could be accepted, before anything is credited. To
-        fail, or to fire with anything but C{True}, is to refuse.
+        fail, or to fire with anything but C{True}, is to refuse; with a L{Refusal} the payer is
+        told why.
         """
 
 

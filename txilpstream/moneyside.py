@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import checkAmount
-from txilpstream.errors import DecodeError, LocalError, PaymentResult
+from txilpstream.errors import LocalError, PaymentResult
 from txilpstream.moneyrate import MoneyRate
 from txilpstream.offers import Offer, Offers, fire
-from txilpstream.receipts import decodeReceipt
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -35,7 +34,6 @@ class MoneySide:
         "_hasLimit",
         "_isOver",
         "_offers",
-        "_receipt",
         "_totals",
         "_watcher",
         "connection",
@@ -48,7 +46,6 @@ class MoneySide:
         self._hasLimit = False
         self._isOver = False
         self._offers: Offers | None = None
-        self._receipt = b""
         self._watcher: Callable[[Event], None] | None = None
         self._totals: SessionStream = connection.session.stream(streamID)
 
@@ -90,16 +87,7 @@ class MoneySide:
         The receipt of the greatest total that the peer has signed (RFC 39), 58 octets; empty if
         there is none.
         """
-        return self._receipt
-
-    def receiptArrived(self, receipt: bytes) -> None:
-        """Keep a receipt if its total is the greatest so far; nobody here can verify it."""
-        try:
-            total = decodeReceipt(receipt).totalReceived
-        except DecodeError:
-            return
-        if not self._receipt or total > decodeReceipt(self._receipt).totalReceived:
-            self._receipt = receipt
+        return self._totals.receipt
 
     # --- IMoneyTransport ------------------------------------------------------------------
 

@@ -1,15 +1,14 @@
 """
 The sending of one payment on one connection, from the first packet to its result.
 
-It offers all at once and lets the session plan; what it adds is the reserve, which is written down
-before anything leaves that it does not cover, and the end, which comes when nothing more can leave
-and what left is settled.
+It offers all at once and lets the session plan. What it adds is the end, which comes when nothing
+more can leave and what left is settled, or when nothing is fulfilled for too long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
@@ -20,6 +19,7 @@ from txilpstream.account import Account
 from txilpstream.amounts import Ratio
 from txilpstream.errors import PaymentError, PaymentResult
 from txilpstream.protocol import StreamProtocol
+from txilpstream.reserve import Reserve
 from txilpstream.session import events
 from txilpstream.terms import Terms
 
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Payer"]
 
 _log = Logger()
-
-SLICES: Final = 20
-"""A reserve is this part of the whole: what a crash leaves in doubt is two of them at most."""
-
-SEQUENCES: Final = 1000
-"""Sequences that are reserved at once."""
 
 
 class _Protocol(StreamProtocol):
@@ -63,7 +57,14 @@ class Payer:
         timeout: float | None,
         progress: Callable[[PaymentResult], None] | None,
         save: Save | None,
+        deadline: float,
     ) -> None:
+        """
+        @param deadline: seconds without any money fulfilled after which it ends.
+        """
+        self._deadline = deadline
+        self._waitsUntil = 0.0
+        self._watch: Any = None
         self._terms = terms
         self._state = state
         self._account = account
@@ -77,10 +78,8 @@ class Payer:
         self._failure = ""
         self._smallest: int | None = None
         self._base = (state.sent, state.deliveredMinimum, state.deliveredClaimed)
-        self._baseReserved = state.reserved
         self._baseDoubt = state.inDoubt
-        self._slice = 0
-        self._isSaving = False
+        self._reserve: Reserve | None = None
 
     # --- Start ----------------------------------------------------------------------------
 
@@ -123,71 +122,21 @@ class Payer:
         if terms.data:
             session.sendWithMoney(stream.streamID, terms.data)
         if self._save is not None:
-            state.nextStreamID = stream.streamID + 2
-            session.setReserve(stream.streamID, 0)
-            session.reserveSequences(session.nextSequence)
-            self._slice = -(-total // SLICES)
+            self._reserve = Reserve(state, stream, total, self._save, self.stop)
         session.sendMoney(stream.streamID, total)
-        self._keep()
+        if self._reserve is not None:
+            self._reserve.keep()
+        self._waitsUntil = self._account.reactor.seconds() + self._deadline
+        self._watch = self._account.reactor.callLater(self._deadline, self._look)
         connection.wake()
 
-    # --- Reserve --------------------------------------------------------------------------
-
-    def _keep(self) -> None:
-        """Reserve more, and write it down, if what is reserved is half used."""
-        stream, save = self._stream, self._save
-        if stream is None or save is None or self._isSaving or self._result.called:
-            return
-        session, state = stream.connection.session, self._state
-        reserved = state.reserved - self._baseReserved
-        money = stream.totalSent + stream.totalInDoubt
-        isMoneyDue = reserved - money <= self._slice // 2 and stream.unsentMoney
-        isSequenceDue = session.nextSequence + SEQUENCES // 2 >= state.nextSequence
-        if not (isMoneyDue or isSequenceDue):
-            return
-        if isMoneyDue:
-            state.reserved = min(state.sourceAmount, state.reserved + self._slice)
-        if isSequenceDue:
-            state.nextSequence = session.nextSequence + SEQUENCES
-        self._update()
-        self._isSaving = True
-        try:
-            done = save(state)
-        except Exception:
-            self._ebSaved(Failure())  # type: ignore[no-untyped-call]
-            return
-        if isinstance(done, Deferred):
-            done.addCallbacks(self._cbSaved, self._ebSaved)
+    def _look(self) -> None:
+        """End if no money was fulfilled for too long: the peer may take no more of it."""
+        left = self._waitsUntil - self._account.reactor.seconds()
+        if left > 0:
+            self._watch = self._account.reactor.callLater(left, self._look)
         else:
-            self._cbSaved(None)
-
-    def _cbSaved(self, _: object) -> None:
-        self._isSaving = False
-        stream = self._stream
-        if stream is None or self._result.called:
-            return
-        session = stream.connection.session
-        session.setReserve(stream.streamID, self._state.reserved - self._baseReserved)
-        session.reserveSequences(self._state.nextSequence)
-        stream.connection.wake()
-
-    def _ebSaved(self, failure: Failure) -> None:
-        self._isSaving = False
-        _log.failure("the state of a payment could not be saved; it stops", failure)
-        self.stop(f"its state could not be saved: {failure.getErrorMessage()}")
-
-    def _update(self) -> None:
-        """Bring the state up to what is known."""
-        stream, state = self._stream, self._state
-        if stream is None:
-            return
-        sent, minimum, claimed = self._base
-        state.sent = sent + stream.totalSent
-        state.deliveredMinimum = minimum + stream.totalDelivered
-        state.deliveredClaimed = claimed + stream.totalDeliveredClaimed
-        high = stream.connection.session.exchangeRate.high
-        if high is not None:
-            state.highestRate = str(high)
+            self._end(f"no money was fulfilled for {self._deadline} s")
 
     # --- What happens ---------------------------------------------------------------------
 
@@ -197,9 +146,12 @@ class Payer:
         if isinstance(event, events.MoneyFailed):
             self._failure = self._failure or event.reason
             self._smallest = event.smallestAmount
-        elif isinstance(event, events.ReserveNeeded) and event.streamID:
-            self._slice *= 2
-        self._keep()
+        elif isinstance(event, events.ReserveNeeded) and event.streamID and self._reserve:
+            self._reserve.grow()
+        elif isinstance(event, events.MoneySettled) and not event.isInDoubt:
+            self._waitsUntil = self._account.reactor.seconds() + self._deadline
+        if self._reserve is not None:
+            self._reserve.keep()
         if self._progress is not None and isinstance(event, events.MoneySettled):
             try:
                 self._progress(self.result())
@@ -265,38 +217,31 @@ class Payer:
     def _end(self, reason: str) -> None:
         if self._result.called:
             return
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for call in (self._timer, self._watch):
+            if call is not None and call.active():
+                call.cancel()
         result = self.result()
         stream = self._stream
         if stream is not None:
             self._forget(stream)
-        self._writeEnd(result)
+        if self._reserve is not None:
+            self._reserve.end(result)
+        else:
+            self._state.sent, self._state.reserved = result.sent, result.sent + result.inDoubt
         if result.isComplete:
             self._result.callback(result)
             return
         if not reason:
             reason = f"{result.inDoubt} units were not answered and may be gone"
+        session = None if self._connection is None else self._connection.session
+        if session is not None and session.refusal and session.refusal not in reason:
+            reason = f"{reason}; the receiver says: {session.refusal}"
         self._result.errback(PaymentError(reason, result, smallestAmount=self._smallest))
 
     def _forget(self, stream: Stream) -> None:
         """Take back what has not left, and close the stream."""
         stream.connection.session.withdrawMoney(stream.streamID, stream.unsentMoney)
         stream.loseConnection()
-
-    def _writeEnd(self, result: PaymentResult) -> None:
-        """Write down how it ended; what is on its way stays reserved."""
-        state, save = self._state, self._save
-        self._update()
-        state.reserved = result.sent + result.inDoubt
-        if save is not None and self._stream is not None:
-            try:
-                done = save(state)
-            except Exception:
-                _log.failure("the end of a payment could not be saved")
-                return
-            if isinstance(done, Deferred):
-                done.addErrback(lambda failure: _log.failure("the end was not saved", failure))
 
 
 class _Factory(Factory):

@@ -193,7 +193,9 @@ class Payment:
         self._options = dict(options or {})
         self._options.setdefault("deadlineSinceFulfill", deadlineSinceFulfill)
         self._options.setdefault("packetExpiry", max(1.0, min(30.0, deadlineSinceFulfill - 6)))
-        self.payer = Payer(self.terms, self.state, self._account, timeout, progress, save)
+        self.payer = Payer(
+            self.terms, self.state, self._account, timeout, progress, save, deadlineSinceFulfill
+        )
 
     def start(self) -> Deferred[PaymentResult]:
         """
@@ -243,6 +245,8 @@ class Payment:
             **self._options,
         }
         self._connection = client.start(self._credentials, **options)
+        if terms.sourceAmount is not None:
+            self._connection.session.setTotal(terms.sourceAmount)
         return self.payer.start(self._connection, expected)
 
     def _done(self, outcome: Any) -> Any:

@@ -107,12 +107,6 @@ def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) 
         stream.closed(event.error, event.held)
 
 
-def _toldReceipt(connection: StreamConnection, event: events.ReceiptArrived) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.receiptArrived(event.receipt)
-
-
 def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) -> None:
     for stream in list(connection.streams.values()):
         stream.closed(event.error, stream.moneyInFlight)
@@ -138,7 +132,7 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.PeerAnswered: _toldAnswered,
     events.PeerAddressChanged: _toldNothing,
     events.AssetDetailsLearned: _toldNothing,
-    events.ReceiptArrived: _toldReceipt,
+    events.ReceiptArrived: _toldNothing,
     events.RateLearned: _toldRate,
     events.ReserveNeeded: _toldReserve,
     events.StreamOpened: _toldOpened,

@@ -132,7 +132,7 @@ class Terms:
 
     def options(self, expected: Ratio | None) -> dict[str, Any]:
         """The fields of a session's configuration that say so."""
-        floor = self.minimumRate
+        floor, fixed = self.minimumRate, self.destinationAmount
         if floor is None and expected is not None:
             floor = expected.less(self.slippage)
         return {
@@ -140,5 +140,5 @@ class Terms:
             "expectedRate": expected,
             "slippage": self.slippage,
             "acceptAnyRate": self.acceptAnyRate,
-            "probePrecision": 1000 if self.sourceAmount is None else min(1000, self.sourceAmount),
+            "probePrecision": 1000 if fixed is None else max(1, min(1000, fixed // 2)),
         }

@@ -81,4 +81,8 @@ class Evidence:
 
     def sleep(self, now: float) -> None:
         """Wait before anything leaves, twice as long each time until a packet is fulfilled."""
-        self._path.patience.sleep(now, self._packer.randomBytes(1)[0] / 256)
+        patience, tracer = self._path.patience, self._state.tracer
+        before = patience.waitUntil
+        patience.sleep(now, self._packer.randomBytes(1)[0] / 256)
+        if tracer is not None and patience.waitUntil != before:
+            tracer.slept(patience.waitUntil, "nothing came through in a whole round", now)

@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
+from txilpstream.errors import (
+    ConnectionEnded,
+    DecodeError,
+    ErrorCode,
+    PeerError,
+    StreamError,
+)
+from txilpstream.receipts import decodeReceipt
 from txilpstream.session.events import (
     AssetDetailsLearned,
     PeerAddressChanged,
@@ -121,8 +128,19 @@ def _hearMaxStreamData(state: SessionState, frame: StreamMaxData) -> None:
 
 
 def _hearReceipt(state: SessionState, frame: StreamReceipt) -> None:
-    if state.streams.wasOpened(frame.streamID):
-        state.events.append(ReceiptArrived(frame.streamID, frame.receipt))
+    """Keep the receipt of the greatest total; nobody here can verify one."""
+    stream = state.streams.open.get(frame.streamID)
+    if stream is None and not state.streams.wasOpened(frame.streamID):
+        return
+    if stream is not None:
+        try:
+            total = decodeReceipt(frame.receipt).totalReceived
+        except DecodeError:
+            return
+        if stream.receipt and total <= decodeReceipt(stream.receipt).totalReceived:
+            return
+        stream.receipt = frame.receipt
+    state.events.append(ReceiptArrived(frame.streamID, frame.receipt))
 
 
 def _hearBlocked(state: SessionState, frame: StreamDataBlocked | StreamMoneyBlocked) -> None:

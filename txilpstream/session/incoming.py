@@ -31,6 +31,7 @@ class Incoming:
     @ivar money: the streams that share its amount, with the shares of each.
     @ivar data: its frames of application data.
     @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
+    @ivar refusal: why it is refused, for people, or empty.
     @ivar fulfillment: what fulfills it; empty if nothing can.
     """
 
@@ -40,6 +41,7 @@ class Incoming:
     data: list[StreamData] = field(default_factory=list)
     fulfillment: bytes = b""
     hasOpened: bool = False
+    refusal: str = ""
 
 
 def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:

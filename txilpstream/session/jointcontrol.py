@@ -56,6 +56,12 @@ class JointControl:
         """Packets per second that may leave."""
         return self.pacing.rate.rate
 
+    @property
+    def moneyRate(self) -> float | None:
+        """Source units that may be in flight, None if there is no limit."""
+        level = self.liquidity.level
+        return None if level is None else level.rate
+
     # --- Asked before a packet leaves -----------------------------------------------------
 
     def mostPerPacket(self, smallest: int) -> int:

@@ -195,5 +195,7 @@ class Offers:
         smallest = self._path.rate.smallest if isRate else None
         state.streams.refresh(stream)
         offered = stream.moneyOut.offered
+        if state.tracer is not None:
+            state.tracer.moneyFailed(stream.streamID, unsent, reason)
         state.events.append(MoneyFailed(stream.streamID, unsent, reason, smallest, offered))
         state.settleStream(stream)

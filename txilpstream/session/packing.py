@@ -16,7 +16,7 @@ from txilpstream.session.inflight import SentPacket
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
-from txilpstream.wire.frames import Frame
+from txilpstream.wire.frames import Frame, StreamData
 from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, encodePacket
 
@@ -99,6 +99,9 @@ class Packer:
         if fragments or controls or isProbe:
             record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
         self._path.sent(record, now)
+        if state.tracer is not None:
+            size = sum(len(frame.data) for frame in frames if isinstance(frame, StreamData))
+            state.tracer.sent(record, size, now)
         packet = encodePrepare(
             amount, encodeTimestamp(expiresAt), condition, state.destination, data
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from txilpstream.amounts import Ratio
 from txilpstream.session.events import RateLearned
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.packing import Outgoing, Packer
@@ -31,6 +32,8 @@ class Probing:
     @ivar wanted: the amount for which the rate is asked though no money is offered; 0 if none is.
     @ivar isNeeded: whether no money may leave before the rate is measured, for another reason than
         that there is no floor.
+    @ivar total: all that will ever be sent, 0 if that is not known; a probe of as much is as precise
+        as anybody needs it.
     @ivar readyAt: when L{next}, having given None, may give a packet.
     """
 
@@ -44,6 +47,7 @@ class Probing:
         "_state",
         "isNeeded",
         "readyAt",
+        "total",
         "wanted",
     )
 
@@ -56,6 +60,7 @@ class Probing:
         self._amount = 0
         self._sentAt = 0.0
         self.wanted = 0
+        self.total = 0
         self.isNeeded = False
         self.readyAt = NEVER
 
@@ -106,14 +111,22 @@ class Probing:
             return ""
         precision = self._state.configuration.probePrecision
         isPrecise = delivered >= precision or sent.amount >= self._path.mostPerPacket
+        if delivered and 16 * sent.amount >= 15 * self.total > 0:
+            isPrecise = True
         if not isPrecise and self._count < MOST_PROBES:
             self._amount = sent.amount * (precision // max(1, delivered) + 1)
             return ""
         self.wanted = self._count = self._amount = 0
         if not delivered and rate.floor is None:
-            self._state.events.append(RateLearned(None, None, None))
+            self._tell(None, None, None)
             return f"a packet of {sent.amount} units delivers nothing at all"
         self.isNeeded = False
         rate.fix()
-        self._state.events.append(RateLearned(rate.low, rate.high, rate.floor))
+        self._tell(rate.low, rate.high, rate.floor)
         return ""
+
+    def _tell(self, low: Ratio | None, high: Ratio | None, floor: Ratio | None) -> None:
+        state = self._state
+        state.events.append(RateLearned(low, high, floor))
+        if state.tracer is not None:
+            state.tracer.rateLearned(low, high, floor)

@@ -206,10 +206,16 @@ class Receiver:
                     frames.extend(lateFrames(state, incoming))
             else:
                 self._take(incoming, parts)
+                if state.tracer is not None:
+                    for stream, part in parts:
+                        state.tracer.moneyReceived(stream.streamID, part, now)
                 if parts and state.configuration.receiptNonce:
                     addReceipts(state.configuration, parts, frames)
             if len(packet.frames) != len(incoming.money):
                 self._hearCloses(packet)
+        if incoming.refusal:
+            streamID = incoming.money[0].streamID if incoming.money else 1
+            frames.append(StreamData(streamID, 0, incoming.refusal.encode("utf-8", "replace")))
         if state.isClosed:
             frames.append(ConnectionClose(state.closeCode, state.closeMessage))
         else:

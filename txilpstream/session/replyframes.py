@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from txilpstream.errors import ErrorCode
 from txilpstream.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.state import SessionState
@@ -20,6 +21,7 @@ from txilpstream.wire.frames import (
     ConnectionNewAddress,
     Frame,
     StreamClose,
+    StreamMoneyBlocked,
     StreamReceipt,
     encodeFrame,
 )
@@ -46,6 +48,8 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
         kind = frame.type
         if kind in _TOUCHING:
             touched[frame.streamID] = None  # type: ignore[union-attr]
+            if kind == StreamMoneyBlocked.type:
+                _addDeaf(state, frame.streamID, frames)  # type: ignore[union-attr]
         elif kind == ConnectionNewAddress.type:
             isAsked = True
     asset = announcer.asset() if isAsked else None
@@ -61,6 +65,14 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
     frames.append(announcer.connectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
         frames.append(ConnectionMaxStreamID(streams.maxStreamID))
+
+
+def _addDeaf(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:
+    """A peer waits to send money on a stream that will never take it: end the wait."""
+    stream = state.streams.open.get(streamID)
+    if stream is None or stream.isDeaf:
+        message = "the stream is closed"
+        frames.append(StreamClose(streamID, ErrorCode.STREAM_STATE_ERROR, message))
 
 
 def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame | bytes]) -> None:

@@ -25,10 +25,14 @@ from txilpstream.session.sender import Sender
 from txilpstream.session.settlement import Settlement
 from txilpstream.session.standing import Standing
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
+from txilpstream.session.tracing import Tracer
 from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.ilp import Prepare
 
 __all__ = ["Outgoing", "Session"]
+
+LONGEST_REASON: Final = 500
+"""Characters of a refusal's reason."""
 
 UNLIMITED: Final = 1 << 62
 
@@ -59,6 +63,8 @@ class Session(Standing):
         state = SessionState(configuration, budget or ByteBudget(UNLIMITED))
         super().__init__(configuration, state)
         path = self._path = Path(configuration)
+        if configuration.trace is not None:
+            state.tracer = Tracer(configuration.trace, path)
         packer = self._packer = Packer(state, path, keys, randomBytes)
         offers = self._offers = Offers(state, path, packer)
         sender = self._sender = Sender(state, path, packer, offers)
@@ -131,6 +137,10 @@ class Session(Standing):
         """
         self._offers.probing.ask(checkAmount("the amount to measure", sourceAmount, minimum=1))
 
+    def setTotal(self, sourceAmount: int) -> None:
+        """Say that so much and no more will ever be offered: the rate is needed for that only."""
+        self._offers.probing.total = sourceAmount
+
     def requireRate(self) -> None:
         """Let no money leave before the rate is measured, if it is not known."""
         self._offers.probing.isNeeded = not self._path.rate.isKnown
@@ -150,6 +160,21 @@ class Session(Standing):
         """How a packet of money would be split: stream ids and amounts."""
         parts = self._receiver.split(incoming) or []
         return tuple((stream.streamID, amount) for stream, amount in parts)
+
+    def refuse(self, incoming: Incoming, reason: str, *, isFinal: bool) -> None:
+        """
+        Say why a packet of money will be refused; L{answer} carries it.
+
+        @param isFinal: whether the connection is closed with it.
+        """
+        incoming.refusal = reason[:LONGEST_REASON]
+        if isFinal and not self._state.isClosed:
+            state = self._state
+            state.closeCode, state.closeMessage = (
+                ErrorCode.APPLICATION_ERROR,
+                reason[:LONGEST_MESSAGE],
+            )
+            state.end(ConnectionEnded(f"a payment was refused: {reason[:LONGEST_REASON]}"))
 
     def answer(self, incoming: Incoming, accept: bool, *, now: float) -> bytes:
         """Give the bytes that answer a Prepare; money and data are taken only here."""

@@ -16,6 +16,7 @@ from txilpstream.session.configuration import ANSWER_MARGIN
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import DoubtResolved, MoneySettled
 from txilpstream.session.evidence import Evidence
+from txilpstream.session.givingback import giveBack, resend
 from txilpstream.session.hearing import HEARD, LONGEST_MESSAGE
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.offers import Offers
@@ -89,6 +90,10 @@ class Settlement:
         self, sent: SentPacket, packet: StreamPacket | None, isLate: bool, now: float
     ) -> None:
         amount = sent.amount
+        tracer = self._state.tracer
+        if tracer is not None:
+            claim = sent.minimum if packet is None else packet.prepareAmount
+            tracer.fulfilled(sent, claim, isLate, now)
         self._deadlines.fulfilled(amount, bool(sent.fragments), now)
         self._path.patience.fulfilled()
         if amount:
@@ -171,7 +176,10 @@ class Settlement:
         isLate: bool,
         now: float,
     ) -> None:
-        evidence = self._evidence
+        evidence, tracer = self._evidence, self._state.tracer
+        if tracer is not None:
+            isByPeer = packet is not None
+            tracer.rejected(sent, reject.code, reject.triggeredBy, isByPeer, isLate, now)
         if not sent.isProbe:
             self._path.patience.remember(reject, sent.amount)
         else:
@@ -183,8 +191,8 @@ class Settlement:
                 evidence.passed(sent, now)
         elif not isLate:
             evidence.rejected(sent, reject, now)
-        self._giveBack(sent, isLate)
-        self._resend(sent, isUnheard=packet is None, isBack=True)
+        giveBack(self._state, sent, isLate)
+        resend(self._state, self._path, sent, isUnheard=packet is None, isBack=True)
         if packet is not None:
             state = self._state
             if state.refusal is None and not state.isClosed:
@@ -203,6 +211,8 @@ class Settlement:
         self._path.inFlight.doubt(sent)
         if isLate:
             return
+        if state.tracer is not None:
+            state.tracer.doubted(sent, now)
         self._evidence.unanswered(sent, now)
         if sent.isProbe:
             self._offers.probing.ended(sent.sequence)
@@ -212,16 +222,18 @@ class Settlement:
             state.streams.refresh(stream)
             state.events.append(MoneySettled(stream.streamID, sent.amount, 0, 0, True))
             state.settleStream(stream)
-        self._resend(sent, isUnheard=True)
+        resend(self._state, self._path, sent, isUnheard=True)
 
     def notSent(self, sequence: int, now: float) -> None:
         """A packet certainly never left this machine: everything in it goes back."""
         sent = self._path.inFlight.pop(sequence)
         if sent is not None:
+            if self._state.tracer is not None:
+                self._state.tracer.notSent(sent, now)
             if sent.isProbe:
                 self._offers.probing.ended(sent.sequence)
-            self._giveBack(sent, False)
-            self._resend(sent, isUnheard=True, isBack=True)
+            giveBack(self._state, sent, False)
+            resend(self._state, self._path, sent, isUnheard=True, isBack=True)
             self._evidence.sleepAfterRound(now)
 
     def unanswered(self, sequence: int, now: float) -> None:
@@ -235,48 +247,7 @@ class Settlement:
         for sent in self._path.inFlight.expired(now, ANSWER_MARGIN):
             self._doubted(sent, False, now)
         for sent in self._path.takeOverdue(now):
-            self._resend(sent, isUnheard=True)
-
-    # --- Giving back ----------------------------------------------------------------------
-
-    def _giveBack(self, sent: SentPacket, isLate: bool) -> None:
-        """Money of a refused packet is offered again, unless it was given up before."""
-        state, stream = self._state, sent.stream
-        if stream is None:
-            return
-        money = stream.moneyOut
-        if isLate:
-            money.releaseDoubt(sent.amount, sent.expected)
-            money.sendMax -= sent.amount
-            event = DoubtResolved(stream.streamID, sent.amount, 0, 0, False)
-            state.events.append(event)
-        else:
-            money.release(sent.amount, sent.expected)
-        if stream.isAborted:
-            money.withdraw()
-        state.streams.refresh(stream)
-        if stream.state:
-            state.settleStream(stream)
-
-    def _resend(self, sent: SentPacket, *, isUnheard: bool, isBack: bool = False) -> None:
-        """
-        Data and, if nobody heard them, control frames go again.
-
-        @param isBack: whether it is certain that the peer has not taken the data; then bytes of a
-            stream that is over are credit of the connection again, unless a second copy of them
-            was on its way.
-        """
-        streams = self._state.streams
-        for streamID, offset, size in sent.fragments:
-            stream = streams.open.get(streamID)
-            if stream is not None and not stream.isAborted:
-                if stream.queue.lose(offset, isSure=isBack):
-                    self._path.losses += 1
-                    streams.refresh(stream)
-            elif isBack and not sent.isResent:
-                streams.sendCredit.used -= size
-        if isUnheard and sent.controls:
-            self._state.controls.lost(sent.controls)
+            resend(self._state, self._path, sent, isUnheard=True)
 
 
 def _reasonOf(packet: StreamPacket) -> str | None:

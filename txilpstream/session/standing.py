@@ -96,6 +96,11 @@ class Standing(StreamCommands):
         return self._receiver.isAnew(prepare)
 
     @property
+    def refusal(self) -> str | None:
+        """What the peer said beside a refusal, None if nothing."""
+        return self._state.refusal
+
+    @property
     def peerAddress(self) -> str:
         """Where packets go; empty while that is not known."""
         return self._state.destination

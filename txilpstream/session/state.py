@@ -6,7 +6,7 @@ It knows how streams and the connection end; what the peer's frames change is in
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
 from txilpstream.session.announcer import Announcer
@@ -50,6 +50,7 @@ class SessionState:
     @ivar assetDetails: the peer's asset code and scale, None until it tells them.
     @ivar isDraining: whether the connection is to be closed when all is sent.
     @ivar isClosed: whether it is over.
+    @ivar tracer: the L{Tracer <txilpstream.session.tracing.Tracer>}, None if nobody traces.
     @ivar refusal: what the peer said beside a refusal, None if nothing.
     @ivar owesClose: whether a ConnectionClose is still to be sent.
     @ivar heardAt: when something authentic came last, in seconds.
@@ -75,6 +76,7 @@ class SessionState:
         "owesClose",
         "refusal",
         "streams",
+        "tracer",
         "wasUnblocked",
     )
 
@@ -98,6 +100,7 @@ class SessionState:
         self.encrypted = 0
         self.wasUnblocked = False
         self.refusal: str | None = None
+        self.tracer: Any = None
         if not configuration.isServer:
             self.controls.add(ConnectionNewAddress.type)
             self.introduce()
@@ -178,6 +181,8 @@ class SessionState:
             return
         self.isClosed = True
         self.error = error
+        if self.tracer is not None:
+            self.tracer.closed(error)
         for stream in list(self.streams.open.values()):
             reason = error
             if reason is None and not (stream.isDrained or stream.isAborted):

@@ -50,6 +50,7 @@ class SessionStream:
     @ivar closeCode: what StreamClose says.
     @ivar closeMessage: what it says for people.
     @ivar hasOpened: whether the peer knows of the stream.
+    @ivar receipt: the greatest receipt that the peer gave, as octets, or empty (RFC 39).
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class SessionStream:
         "moneyIn",
         "moneyOut",
         "queue",
+        "receipt",
         "sendCredit",
         "state",
         "streamID",
@@ -84,6 +86,7 @@ class SessionStream:
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
         self.hasOpened = False
+        self.receipt = b""
         self.queue = SendQueue()
         self.data = Reassembler()
         self.sendCredit = SendCredit(INITIAL_STREAM_CREDIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from txilpstream.errors import ErrorCode, PeerError
+from txilpstream.receipts import signReceipt
 from txilpstream.session import events
 from txilpstream.test.test_state import StateCase
 from txilpstream.wire import frames
@@ -89,3 +90,12 @@ class LimitTests(StateCase):
         self.hear(frames.StreamReceipt(1, b"r"))
         self.hear(frames.StreamReceipt(3, b"r"))
         self.assertEqual(self.events(), [events.ReceiptArrived(1, b"r")])
+
+    def test_greatestReceipt(self) -> None:
+        """The receipt of the greatest total is kept; octets that are none are nothing."""
+        receipts = [signReceipt(bytes(16), 1, total, bytes(32)) for total in (5, 9, 7, 9)]
+        for receipt in (b"junk", *receipts):
+            self.hear(frames.StreamReceipt(1, receipt))
+        self.assertEqual(self.stream.receipt, receipts[1])
+        kept = [events.ReceiptArrived(1, receipt) for receipt in receipts[:2]]
+        self.assertEqual(self.events(), kept)

@@ -16,7 +16,7 @@ from txilpstream import IPlugin, IPluginFactory, StreamClient
 from txilpstream.account import Account
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.cli import COMMANDS
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, PaymentError
 from txilpstream.interfaces import IPaymentPolicy
 from txilpstream.plugins.registry import FactoryByName
 from txilpstream.protocol import StreamFactory, StreamProtocol
@@ -126,8 +126,8 @@ class ReceivingTests(ConnectedTestCase):
         stream = customer.transport
         rest = stream.sendMoney(700)
         self.run_(5)
-        self.assertNoResult(rest)
-        self.assertEqual((customer.data, stream.totalSent), (b"admit one", 1000))
+        result = self.failureResultOf(rest, PaymentError).value.result
+        self.assertEqual((customer.data, result.sent), (b"admit one", 600))
 
     def test_openInvoices(self) -> None:
         """What is due is taken, and not a unit more."""
@@ -161,7 +161,7 @@ class ReceivingTests(ConnectedTestCase):
 
     def bought(self, stream: Any, amount: int) -> Any:
         """A Deferred of the page's coroutine."""
-        return Deferred.fromCoroutine(self.names["buy"](self.clock, stream, amount))
+        return Deferred.fromCoroutine(self.names["buy"](stream, amount))
 
     def test_tags(self) -> None:
         """The tag is where the page says it is."""
