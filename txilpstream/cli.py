@@ -14,7 +14,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn, Protocol, TextIO
 
-from txilpstream import decodecommand, democommand
+from txilpstream import decodecommand, democommand, plotcommand
 from txilpstream._version import __version__
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -37,7 +37,11 @@ class Command(Protocol):
         """
 
 
-COMMANDS: Final[Mapping[str, Command]] = {"decode": decodecommand, "demo": democommand}
+COMMANDS: Final[Mapping[str, Command]] = {
+    "decode": decodecommand,
+    "demo": democommand,
+    "plot": plotcommand,
+}
 """The subcommands by name."""
 
 _LIKE_A_SECRET: Final = re.compile(r"[0-9A-Za-z+/_=-]*[0-9A-Fa-f]{16}[0-9A-Za-z+/_=-]*")

@@ -167,13 +167,20 @@ class Demo:
     """
 
     def __init__(
-        self, reactor: IReactorTime, amount: int, file: BinaryIO, roundTrip: float
+        self,
+        reactor: IReactorTime,
+        amount: int,
+        file: BinaryIO,
+        roundTrip: float,
+        trace: Callable[[str, dict[str, object]], None] | None = None,
     ) -> None:
         """
         @param amount: source units to be paid.
         @param file: what is sent, from where it stands to its end.
         @param roundTrip: seconds.
+        @param trace: is told what the client decides and meets.
         """
+        self._trace = trace
         self._reactor = reactor
         self._file = file
         self.result = DemoResult(amount=amount)
@@ -225,7 +232,7 @@ class Demo:
         await streamServer.listen(_One(lambda: _Echo(self)))
         started = self._reactor.seconds()
         connection = await StreamClient(client).connect(
-            streamServer.generateCredentials(), slippage=self._slippage
+            streamServer.generateCredentials(), slippage=self._slippage, trace=self._trace
         )
         self.connection = connection
         customer = await connection.openStream(_One(lambda: _Customer(self)))

@@ -9,9 +9,11 @@ import os
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
 from txilpstream.progress import LINE_INTERVAL, Amount, Progress, progressFor
+from txilpstream.trace import TraceWriter
 
 if TYPE_CHECKING:
     from txilpstream.demo import Demo, DemoResult
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["SUMMARY", "addArguments", "run"]
 
 SUMMARY: Final = "pay and send a file both ways over a path in this process"
+
+TITLE: Final = "txilpstream demo"
+"""Of the picture that a trace is drawn as."""
 
 DEFAULT_AMOUNT: Final = 5_000_000_000
 DEFAULT_FILE_SIZE: Final = 4 << 20
@@ -39,6 +44,7 @@ def addArguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rtt", default="50", metavar="MS", help="round trip in milliseconds (%(default)s)"
     )
+    parser.add_argument("--trace", metavar="PATH", help="write what the client's sender decides")
     parser.add_argument("--json", action="store_true", help="print one JSON object and no more")
 
 
@@ -93,6 +99,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         amount, roundTrip = _parse(options)
         file = _open(options.file)
+        trace = None if options.trace is None else TraceWriter(options.trace, title=TITLE)
     except (OSError, ValueError) as error:
         print(f"txilpstream demo: {error}", file=stderr)
         return 2
@@ -100,8 +107,8 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
 
     from txilpstream.demo import Demo
 
-    demo = Demo(reactor, amount, file, roundTrip)
-    with file:
+    demo = Demo(reactor, amount, file, roundTrip, trace)
+    with file, trace or nullcontext():
         if options.json:
             _react(reactor, demo, LINE_INTERVAL, lambda: None)
         else:

@@ -32,7 +32,7 @@ class Probing:
     @ivar wanted: the amount for which the rate is asked though no money is offered; 0 if none is.
     @ivar isNeeded: whether no money may leave before the rate is measured, for another reason than
         that there is no floor.
-    @ivar total: all that will ever be sent, 0 if that is not known; a probe of as much is as precise
+    @ivar total: all that will ever be sent, 0 if not known; a probe of as much is as precise
         as anybody needs it.
     @ivar readyAt: when L{next}, having given None, may give a packet.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from importlib.metadata import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -257,9 +257,10 @@ class CommandTests(DocsTestCase):
         def pretend(options: Any, stdout: Any, stderr: Any) -> int:
             return 0
 
-        for command in cli.COMMANDS.values():
-            self.patch(command, "run", pretend)
-        with redirect_stdout(io.StringIO()):
+        with ExitStack() as stack:
+            for command in cli.COMMANDS.values():
+                stack.enter_context(patch.object(command, "run", pretend))
+            stack.enter_context(redirect_stdout(io.StringIO()))
             return self.assertRaises(SystemExit, cli.main, words).code
 
     def isThere(self, words: list[str]) -> bool:
