@@ -125,7 +125,7 @@ def measureBuckets(options: Options) -> list[Figure]:
 def measureLiquidity(options: Options) -> list[Figure]:
     """T04 from a bucket that is refilled, and from a limit on money in flight."""
     figures = []
-    span = seconds(options, 60.0, 15.0)
+    span = seconds(options, 60.0, 12.0)
     for name, capacity in (
         ("T04, bucket", 10 * AMOUNT),
         ("T04, bucket, largest packet never fits", AMOUNT * 7 // 10),
@@ -240,7 +240,7 @@ def measureTemporary(options: Options) -> list[Figure]:
     for share, goal in ((1, 90), (5, 75), (20, 40)):
         free, limited = [], []
         for seed in variants(options, 1, 2):
-            count = options.count(10_000, 2_000)
+            count = options.count(10_000, 1_500)
             took = []
             for chance in (0, share / 100):
                 hops = [RejectWith("T00", chance)]
@@ -248,7 +248,7 @@ def measureTemporary(options: Options) -> list[Figure]:
                 world.run(60.0, lambda s=stream, n=count: s.totalSent == n * AMOUNT)
                 took.append(world.clock.seconds() - start)
             free.append(100 * took[0] / took[1])
-            span = seconds(options, 60.0, 15.0)
+            span = seconds(options, 60.0, 8.0)
             rates = []
             for chance in (0, share / 100):
                 hops = [RejectWith("T00", chance), PacketRate(RAFIKI, 100)]
@@ -326,8 +326,8 @@ def measureFairness(options: Options) -> list[Figure]:
                 last = world.clock.seconds()
                 begun += 3.0
                 world.run(begun - last)
-            start = world.settle() - 3.0 + seconds(options, 60.0, 15.0)
-            end = start + seconds(options, 90.0, 15.0)
+            start = world.settle() - 3.0 + seconds(options, 60.0, 30.0)
+            end = start + seconds(options, 90.0, 30.0)
             world.run(end - world.clock.seconds())
             packets = shares(world, start, end)
             squares = sum(each * each for each in packets)

@@ -90,7 +90,7 @@ class JointControl:
 
     def sent(self, amount: int, now: float) -> None:
         """A packet leaves."""
-        self.pacing.rate.use(1.0, now)
+        self.pacing.sent(now)
         if amount:
             if self.liquidity.level is not None:
                 self.liquidity.sent(amount, now)

@@ -59,10 +59,8 @@ class Offers:
         if rate.floor is None or self.probing.isNeeded or self.probing.wanted:
             return self._probe(now)
         most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
-        if not most:
-            most = self._mostBesideLost(now)
-            if not most:
-                return None
+        if not (most or (most := self._mostBesideLost(now))):
+            return None
         ready = self._state.streams.moneyReady
         while ready:
             streamID = next(iter(ready))

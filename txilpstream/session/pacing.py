@@ -33,6 +33,13 @@ INITIAL_BURST: Final = 10.0
 BURST: Final = 0.01
 """Seconds of the rate that may leave at once: timers are no finer on a busy machine."""
 
+UNEVEN: Final = 0.125
+"""
+The part by which the time between two packets is shorter or longer by chance. Where two senders
+are perfectly even, it is always the same one whose packets come when the path is full (tried: at
+equal rates one of them was pushed to a third).
+"""
+
 SMOOTHING: Final = 0.125
 """The part of a new round-trip time in the smoothed one."""
 
@@ -90,7 +97,7 @@ HARMFUL: Final = 1.5
 LARGEST_BASE: Final = 0.5
 """A path that loses more than this part is taken as congested whatever helps."""
 
-EXPERIMENT: Final = 0.97
+EXPERIMENT: Final = 0.98
 """The rate becomes this part of what came through, when it is lowered to see whether it helps."""
 
 RECHECK: Final = 30.0
@@ -186,7 +193,7 @@ class Pacing:
     @ivar roundTrip: smoothed, in seconds; None until measured.
     """
 
-    __slots__ = ("_losses", "rate", "roundTrip")
+    __slots__ = ("_losses", "_noise", "rate", "roundTrip")
 
     def __init__(self, most: float) -> None:
         """
@@ -197,6 +204,7 @@ class Pacing:
         )
         self.roundTrip: float | None = None
         self._losses: _Losses | None = None
+        self._noise = 0
 
     def isAllowed(self, now: float) -> bool:
         """Whether one more packet may leave now."""
@@ -208,7 +216,14 @@ class Pacing:
 
     def sent(self, now: float) -> None:
         """A packet leaves."""
-        self.rate.use(1.0, now)
+        rate = self.rate
+        if rate.isStarting:
+            rate.use(1.0, now)
+            return
+        # A linear congruential generator; whatever moment it begins with will do.
+        noise = self._noise or int(now * 1e6)
+        self._noise = noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
+        rate.use(1.0 + UNEVEN * (noise / 0x40000000 - 1.0), now)
 
     def measured(self, seconds: float) -> None:
         """A packet was answered by the peer itself after so many seconds."""
@@ -230,6 +245,12 @@ class Pacing:
         losses = self._losses
         if isLost and losses is None:
             losses = self._losses = _Losses()
-        if losses is not None and not isLimited and sentAt >= rate.fellAt:
+        # A node half way rejects sooner than the peer answers: rejects come alone after a fall.
+        if (
+            losses is not None
+            and not isLimited
+            and sentAt >= rate.fellAt
+            and now >= rate.fellAt + roundTrip
+        ):
             losses.add(rate, isLost, now, roundTrip)
         return rate.answered(1.0, isReject=isLimited, sentAt=sentAt, now=now, roundTrip=roundTrip)

@@ -199,7 +199,6 @@ class AdaptiveRate:
         A packet was answered.
 
         @param isReject: whether by the limit that this level is to find.
-        @param sentAt: when it left.
         @param roundTrip: seconds, smoothed.
         @return: whether a round has ended.
         """
@@ -208,7 +207,8 @@ class AdaptiveRate:
             return False
         isFresh = sentAt >= self.fellAt
         if self._isWaiting:
-            if not isFresh:
+            # A node half way rejects sooner than the peer answers: at first rejects come alone.
+            if not isFresh or now < self.fellAt + roundTrip:
                 return False
             self._isWaiting = False
             self._startRound(now)
@@ -222,9 +222,8 @@ class AdaptiveRate:
         if not isFresh:
             self._staleAt = now
         self._answers = answers = self._answers + 1
-        if answers < MINIMUM_ANSWERS and (
-            answers < HOPELESS or self._passed or not self._isJudging
-        ):
+        isHopeless = self._isJudging and not self._passed and answers >= HOPELESS
+        if answers < MINIMUM_ANSWERS and not isHopeless:
             return False
         elapsed = now - start
         if elapsed < roundTrip or elapsed < SHORTEST_ROUND:

@@ -16,9 +16,9 @@ from txilpstream.wire.ilp import Prepare
 class OneAtATime:
     """One packet of money each second, of at most ten units; writes down what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: float = 0.0) -> None:
         self.told: list[str] = []
-        self._next = 0.0
+        self._next = start
 
     roundTrip = 0.05
     packetRate = 1.0
@@ -97,3 +97,14 @@ class OwnControlTests(SynchronousTestCase):
         self.assertEqual(settled(pair.client), 25)
         pair.client.session.receiveReconnect(now=pair.now)
         self.assertEqual(control.told, ["T05", "took 10", "took 10", "took 5", "changed"])
+
+    def test_probe(self) -> None:
+        """Packets that ask for the rate are asked about too."""
+        control = OneAtATime(1001.0)
+        pair = Pair({"congestionControl": lambda configuration: control})
+        pair.pay(25, 0.9)
+        self.assertEqual(sum(prepare.amount for prepare in pair.client.prepares), 0)
+        pair.run(0.2)
+        self.assertEqual(sum(prepare.amount for prepare in pair.client.prepares), 10)
+        pair.run(10.0)
+        self.assertEqual(settled(pair.client), 25)

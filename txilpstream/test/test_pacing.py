@@ -78,6 +78,27 @@ class PacingTests(SynchronousTestCase):
         self.assertEqual(leaving, pacing.INITIAL_BURST)
         self.assertAlmostEqual(paced.readyAt(), 1 / pacing.INITIAL_RATE)
 
+    def test_uneven(self) -> None:
+        """After the start packets leave unevenly, by chance that begins with the first moment."""
+        moments: list[list[float]] = []
+        for start in (5.0, 5.0, 6.0):
+            paced = Pacing(2500.0)
+            paced.isAllowed(start)
+            paced.rate.lower(100.0, start)
+            now, spaces = start, []
+            for _ in range(200):
+                paced.isAllowed(now)
+                paced.sent(now)
+                later = max(now, paced.readyAt())
+                spaces.append(later - now)
+                now = later
+            spaces = spaces[20:]
+            self.assertAlmostEqual(sum(spaces) / len(spaces), 0.01, 3)
+            self.assertTrue(0.008 < min(spaces) < 0.0095 and 0.0105 < max(spaces) < 0.012)
+            moments.append(spaces)
+        self.assertEqual(moments[0], moments[1])
+        self.assertNotEqual(moments[0], moments[2])
+
     def test_roundTrip(self) -> None:
         paced = Pacing(10.0)
         self.assertIsNone(paced.roundTrip)

@@ -1,0 +1,1 @@
+A congestion control of one's own, an ``ICongestionControl``, is given as the option ``congestionControl``.
