@@ -96,7 +96,7 @@ class Payer:
             message = f"the payment was not over within {self._timeout} s"
             self._timer = self._account.reactor.callLater(self._timeout, self._end, message)
         opened = connection.openStream(_Factory(self))
-        opened.addCallbacks(self._cbStream, self._ebStream, callbackArgs=(expected,))
+        opened.addCallback(self._cbStream, expected).addErrback(self._ebStream)
         return self._result
 
     def _ebStream(self, failure: Failure) -> None:
@@ -109,16 +109,8 @@ class Payer:
         stream.watch(self._told)
         total = state.rest
         if terms.destinationAmount is not None:
-            missing = state.missing(expected)
-            if not missing:
-                total = 0
-            else:
-                session.setDeliverMax(stream.streamID, missing)
-                session.requireRate()
-        if not total:
-            reason = "nothing is left to be sent: what is in doubt may have arrived"
-            self._account.reactor.callLater(0, self._end, reason)
-            return
+            session.setDeliverMax(stream.streamID, state.missing(expected))
+            session.requireRate()
         if terms.data:
             session.sendWithMoney(stream.streamID, terms.data)
         if self._save is not None:
@@ -129,6 +121,11 @@ class Payer:
         self._waitsUntil = self._account.reactor.seconds() + self._deadline
         self._watch = self._account.reactor.callLater(self._deadline, self._look)
         connection.wake()
+
+    def refuse(self, reason: str) -> Deferred[PaymentResult]:
+        """End before anything has left."""
+        self._end(reason)
+        return self._result
 
     def _look(self) -> None:
         """End if no money was fulfilled for too long: the peer may take no more of it."""
@@ -191,6 +188,11 @@ class Payer:
         self._end("the payment was cancelled")
 
     # --- End ------------------------------------------------------------------------------
+
+    @property
+    def isOver(self) -> bool:
+        """Whether its fate was told."""
+        return self._result.called
 
     def result(self) -> PaymentResult:
         """What became of the payment so far."""

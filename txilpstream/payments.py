@@ -107,6 +107,8 @@ def quote(
 
 def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Deferred[Quote]:
     session = connection.session
+    if session.isClosing:
+        raise LocalError("the connection is closed: open another one")
     wanted = terms.sourceAmount or min(terms.destinationAmount or 1, terms.maxSourceAmount)
     session.measureRate(wanted)
     measured: Deferred[RateLearned] = Deferred()
@@ -159,6 +161,7 @@ class Payment:
 
     @ivar terms: what was asked for.
     @ivar state: what must be remembered to go on with it elsewhere.
+    @ivar connection: the one that it uses, None before it is started.
     """
 
     def __init__(
@@ -180,16 +183,16 @@ class Payment:
         """
         self.terms = Terms(**_known(terms))
         self._source = source
-        self._connection = source if isinstance(source, StreamConnection) else None
-        if self._connection is not None:
+        self.connection = source if isinstance(source, StreamConnection) else None
+        if self.connection is not None:
             _noCredentials(credentials)
             _onConnection(self.terms, options, state)
-            self._account: Account = self._connection.account
+            self._account: Account = self.connection.account
         else:
             self._credentials = _checked(credentials)
             self._account = accountFor(source, reactor)
         self.state = state or PaymentState(self.terms.most, self.terms.destinationAmount)
-        self._timeout = timeout
+        self._isKept = save is not None or state is not None
         self._options = dict(options or {})
         self._options.setdefault("deadlineSinceFulfill", deadlineSinceFulfill)
         self._options.setdefault("packetExpiry", max(1.0, min(30.0, deadlineSinceFulfill - 6)))
@@ -204,8 +207,8 @@ class Payment:
         @return: fires when its fate is known; fails with PaymentError, which carries the result.
             Cancelling it stops it and fails at once, with what is on its way counted in doubt.
         """
-        if self._connection is not None:
-            return self.payer.start(self._connection)
+        if self.connection is not None:
+            return self.payer.start(self.connection)
         opening = self._account.whenOpen().addCallback(self._cbOpen)
         return opening.addBoth(self._done)
 
@@ -219,7 +222,17 @@ class Payment:
         if credentials.assetCode is not None and credentials.assetScale is not None:
             asset = credentials.assetCode, credentials.assetScale
         client = StreamClient(account)
+        expected = self.terms.expected(account.asset, asset) if asset is not None else None
+        if not self.state.canGoOn(expected or self.terms.rate):
+            return self.payer.refuse(
+                "nothing is left to be sent: what is in doubt may have arrived"
+            )
         if asset is None and self.terms.needsAssets():
+            if self._isKept:
+                raise LocalError(
+                    "prices with a saved state need the receiver's asset in the credentials: give "
+                    "a rate"
+                )
             options = self._options | {"minimumRate": Ratio(1), "slippage": self.terms.slippage}
             connected = client.connect(credentials, timeout=CONNECT_TIMEOUT, **options)
             return connected.addCallback(self._cbAsset, client)
@@ -230,8 +243,7 @@ class Payment:
     ) -> Deferred[PaymentResult]:
         """The receiver's asset is known now; the floor is that of a session from its start."""
         asset = connection.session.peerAsset
-        first = connection.session.nextSequence
-        self.state.nextSequence = max(self.state.nextSequence, first + 100)
+        self.state.nextSequence = connection.session.nextSequence + 100
         closed = connection.close(CLOSE_TIMEOUT)
         return closed.addCallback(lambda _: self._pay(client, asset))
 
@@ -244,13 +256,13 @@ class Payment:
             "firstStreamID": state.nextStreamID,
             **self._options,
         }
-        self._connection = client.start(self._credentials, **options)
+        self.connection = client.start(self._credentials, **options)
         if terms.sourceAmount is not None:
-            self._connection.session.setTotal(terms.sourceAmount)
-        return self.payer.start(self._connection, expected)
+            self.connection.session.setTotal(terms.sourceAmount)
+        return self.payer.start(self.connection, expected)
 
     def _done(self, outcome: Any) -> Any:
-        connection = self._connection
+        connection = self.connection
         closed = succeed(None) if connection is None else connection.close(CLOSE_TIMEOUT)
         return _giveBack(self._source, self._account, closed, outcome)
 

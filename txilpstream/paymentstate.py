@@ -75,6 +75,11 @@ class PaymentState:
         doubtful = high.ceil(self.inDoubt) if self.inDoubt and high is not None else 0
         return max(0, amount - self.deliveredClaimed - doubtful)
 
+    def canGoOn(self, expected: Ratio | None) -> bool:
+        """Whether anything is left to be sent."""
+        isShort = self.destinationAmount is None or self.missing(expected) > 0
+        return self.rest > 0 and isShort
+
     def toJSON(self) -> str:
         """One line of JSON; nothing in it is secret."""
         return json.dumps(asdict(self))

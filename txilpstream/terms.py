@@ -20,6 +20,9 @@ __all__ = ["Asset", "Terms", "rateBetween"]
 Asset = tuple[str, int]
 """Code and number of decimals."""
 
+MOST_DATA: Final = 1 << 14
+"""Bytes that a receiver takes on a stream before it says so."""
+
 _ONE_PERCENT: Final = Ratio(1, 100)
 
 
@@ -98,6 +101,10 @@ class Terms:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
         if not isinstance(self.data, bytes):
             raise LocalError(f"data must be bytes, not {type(self.data).__name__}")
+        if len(self.data) > MOST_DATA:
+            raise LocalError(
+                f"data has {len(self.data)} bytes: at most {MOST_DATA} go with the first money"
+            )
         floors = [self.rate is not None, self.prices is not None, self.minimumRate is not None]
         if self.acceptAnyRate and any(floors):
             raise LocalError("acceptAnyRate does not go with a rate, prices or a minimumRate")
