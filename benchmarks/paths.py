@@ -26,6 +26,7 @@ from pathcases import (
     measureSilence,
     measureTemporary,
 )
+from paymentcases import measureInterrupted, measurePayments, measureRoundTrips
 
 CASES: dict[str, Callable[[Options], Iterable[Figure]]] = {
     "largest": measureLargest,
@@ -36,6 +37,9 @@ CASES: dict[str, Callable[[Options], Iterable[Figure]]] = {
     "unmarked": measureLoss,
     "silence": measureSilence,
     "fairness": measureFairness,
+    "roundtrips": measureRoundTrips,
+    "payments": measurePayments,
+    "interrupted": measureInterrupted,
 }
 """Each case by the name that C{--only} takes, in the order in which they run."""
 

@@ -168,7 +168,9 @@ class World:
         """Open a connection and a stream on it; gives the stream too."""
         options = {"minimumRate": Ratio(1), **options}
         opening = self.client.connect(self.server.generateCredentials(), **options)
-        self.run(5.0, lambda: bool(opening.called))
+        opened: list[Any] = []
+        opening.addBoth(lambda outcome: opened.append(outcome) or outcome)
+        self.run(5.0, lambda: bool(opened))
         connection = self.result(opening)
         protocol = self.result(connection.openStream(StreamFactory.forProtocol(StreamProtocol)))
         return connection, protocol.transport

@@ -8,9 +8,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import ErrorCode, LocalError, PeerError
-from txilpstream.session.events import ConnectionClosed, StreamClosed, StreamEnded
+from txilpstream.session.events import (
+    ConnectionClosed,
+    ReserveNeeded,
+    StreamClosed,
+    StreamEnded,
+)
 from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.test.sessions import Pair, settled
+from txilpstream.wire.frames import StreamData
+from txilpstream.wire.packet import decodePacket
 
 
 class CommandTests(SynchronousTestCase):
@@ -20,6 +27,40 @@ class CommandTests(SynchronousTestCase):
         self.pair = Pair({"minimumRate": Ratio(1)})
         self.session = self.pair.client.session
         self.streamID = self.pair.client.open()
+
+    def test_sendWithMoney(self) -> None:
+        """Data goes with the first money of a new stream, if it fits into a packet."""
+        session = self.session
+        self.assertRaises(LocalError, session.sendWithMoney, self.streamID, bytes(1 << 15))
+        session.sendWithMoney(self.streamID, b"what it is for")
+        session.sendMoney(self.streamID, 5)
+        self.pair.run(5)
+        (paid,) = (prepare for prepare in self.pair.client.prepares if prepare.amount)
+        plain = self.pair.keys.open(paid.data)
+        assert plain is not None
+        frames = decodePacket(plain).frames
+        self.assertIn(StreamData(self.streamID, 0, b"what it is for"), frames)
+        self.assertEqual(self.pair.server.data[self.streamID], b"what it is for")
+        self.assertRaises(LocalError, session.sendWithMoney, self.streamID, b"more")
+        self.assertRaises(LocalError, session.setDeliverMax, self.streamID, 0)
+
+    def test_setReserve(self) -> None:
+        """No more than what is reserved leaves; a stream that is over is no matter."""
+        session = self.session
+        session.setReserve(self.streamID, 3)
+        session.sendMoney(self.streamID, 5)
+        self.pair.run(5)
+        self.assertEqual(settled(self.pair.client), 3)
+        self.assertTrue(self.pair.client.seen(ReserveNeeded))
+        session.setReserve(self.streamID, 5)
+        self.pair.run(5)
+        self.assertEqual(settled(self.pair.client), 5)
+        session.setReserve(99, 5)
+        session.reserveSequences(session.nextSequence)
+        session.sendMoney(self.streamID, 1)
+        self.pair.run(5)
+        self.assertEqual(settled(self.pair.client), 5)
+        self.assertRaises(LocalError, session.measureRate, 0)
 
     def test_ignoreStream(self) -> None:
         """Money for a stream that nobody listens to is refused; an unknown one is no matter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.receipts import signReceipt
 from txilpstream.session import events
+from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.test.test_state import StateCase
 from txilpstream.wire import frames
 
@@ -83,6 +84,17 @@ class LimitTests(StateCase):
         streams[0].isStarted = True
         self.hear(frames.ConnectionMaxStreamID(4))
         self.assertEqual(self.pending(), [(0x14, 2), (0x12, 2), (0x15, 2), (0x14, 4)])
+
+    def test_refusal(self) -> None:
+        """What the peer said beside a refusal is why it closed, whatever its code."""
+        self.state.refusal = "sold out"
+        self.hear(frames.ConnectionClose(1, "bye"))
+        assert self.state.error is not None
+        self.assertIn("sold out", str(self.state.error))
+        self.start(SessionConfiguration(isServer=True))
+        self.state.refusal = "sold out"
+        self.hear(frames.ConnectionClose(9, "bye"))
+        self.assertEqual(str(self.state.error), "ApplicationError: sold out")
 
     def test_receipt(self) -> None:
         """A receipt counts even if its stream was closed meanwhile, not if there never was one."""
