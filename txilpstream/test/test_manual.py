@@ -108,6 +108,45 @@ class ListTests(ConnectedTestCase):
         self.assertEqual(sorted(sections), sorted(COMMANDS))
 
 
+class PayingTests(ConnectedTestCase):
+    """What C{paying.rst} defines."""
+
+    skip = MISSING
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.names = execute(blocksOf("docs/paying.rst", "python"))
+        self.listen()
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What a coroutine of the page returns."""
+        coroutine = self.names[name](self.left, self.server.generateCredentials(), *arguments)
+        return self.after(Deferred.fromCoroutine(coroutine), 5)
+
+    def test_payments(self) -> None:
+        """Both kinds of payment, and a quote."""
+        self.assertEqual(self.call("give"), (1000, 1000))
+        self.assertEqual(self.call("deliver"), (1000, 990, 1000, 0))
+        self.assertEqual(self.call("compare")[:2], (1_000_000, 990_000))
+
+    def test_progress(self) -> None:
+        """A payment that is shown, and can be stopped."""
+        shown: list[Any] = []
+        credentials = self.server.generateCredentials()
+        payment, paying = self.names["start"](self.left, credentials, shown.append)
+        self.assertEqual(self.after(paying, 5).sent, 1000)
+        self.assertEqual(shown[-1].sent, 1000)
+        payment.stop()
+
+    def test_goOn(self) -> None:
+        """A payment whose state is kept in a file; there is nothing to go on with in the end."""
+        path = self.mktemp()
+        self.assertEqual(self.call("goOn", path, 5000).sent, 5000)
+        self.assertEqual(self.call("goOn", path, 5000).sent, 5000)
+        received = sum(sum(made.amounts) for made in self.served.made)
+        self.assertEqual(received, 5000)
+
+
 class ReceivingTests(ConnectedTestCase):
     """What C{receiving.rst} defines."""
 

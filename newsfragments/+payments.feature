@@ -1,0 +1,1 @@
+``pay`` and ``quote``: whole payments, fixed in what is sent or in what is delivered, with limits, progress, data beside the first money, and a state with which another process can go on; a policy may refuse with a ``Refusal`` whose reason reaches the payer.
