@@ -3,17 +3,18 @@ A level that rises while all goes well and falls when it does not.
 
 Pacing has one in packets per second, liquidity one in source units in flight. This is the rule:
 
-* At start the level doubles each round, which is one round trip and at least ten answers, until
-  the first reject.
-* The first reject of a packet that left since the last fall lets the level fall by a small cut, at
-  once. What left before a fall is no evidence against what the level is since; without that rule
-  each cut is made twice, for a round trip's worth of packets is always under way.
-* What left after that cut is then judged for a round: if more than one in ten was a reject, the
-  path has become narrower, and the level becomes what came through. At the end of the start it is
-  what left before the cut that is judged, and the level becomes what came through in any case.
-* Without rejects the level rises by a step per second. After a calm that is longer than rejects are
-  usually apart the step doubles twice a second, so that a path that has become wider is found in
-  seconds.
+  - At start the level doubles each round, which is one round trip and at least ten answers,
+    until the first reject.
+  - The first reject of a packet that left since the last fall lets the level fall by a small
+    cut, at once. What left before a fall is no evidence against what the level is since; without
+    that rule each cut is made twice, for a round trip's worth of packets is always under way.
+  - What left after that cut is then judged for a round: if more than one in ten was a reject,
+    the path has become narrower, and the level becomes what came through. At the end of the
+    start it is what left before the cut that is judged, and the level becomes what came through
+    in any case.
+  - Without rejects the level rises by a step per second. After a calm that is longer than
+    rejects are usually apart the step doubles twice a second, so that a path that has become
+    wider is found in seconds.
 
 Cut and step are what a L{Rule} says, in the unit of the level. What they have to do: a cut must
 drain slowly enough that rejects are rare, and be made up for fast enough that little is left
