@@ -8,6 +8,7 @@ worth of it.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -31,25 +32,40 @@ CATCH_UP: Final = 10
 
 
 class MoneyRate:
-    """Offers money on one stream at a steady rate."""
+    """Offers money on one stream at a steady rate, which may be changed at any time."""
 
-    def __init__(
-        self, reactor: IReactorTime, stream: MoneySide, sourceAmount: int, perSeconds: int
-    ) -> None:
+    def __init__(self, reactor: IReactorTime, stream: MoneySide) -> None:
         self._reactor = reactor
         self._stream = stream
-        self._amount = sourceAmount
-        self._perSeconds = perSeconds
+        self._amount = 0
+        self._perSeconds = 1
         self._startedAt = reactor.seconds()
+        self._before = Fraction(0)
         self._offered = 0
         self._least = 1
         self._call: IDelayedCall | None = None
         self._saidAt = self._startedAt
 
-    def start(self) -> None:
-        """Begin; nothing is due yet."""
-        self._startedAt = self._reactor.seconds()
-        self._call = self._reactor.callLater(INTERVAL, self._tick)
+    def change(self, sourceAmount: int, perSeconds: int = 1) -> None:
+        """
+        Go on at another rate from now on; what was due at the old one is offered, and fractions of
+        a unit are kept.
+
+        @param sourceAmount: 0 stops it until the next change.
+        """
+        if self._amount:
+            self._offer()
+        self._before, self._startedAt = self._due(), self._reactor.seconds()
+        self._amount, self._perSeconds = sourceAmount, perSeconds
+        if not sourceAmount:
+            self.stop()
+        elif self._call is None:
+            self._call = self._reactor.callLater(INTERVAL, self._tick)
+
+    def _due(self) -> Fraction:
+        """What is due by now in all, in source units."""
+        microseconds = round((self._reactor.seconds() - self._startedAt) * 1_000_000)
+        return self._before + Fraction(microseconds * self._amount, self._perSeconds * 1_000_000)
 
     def stop(self) -> None:
         """Offer no more."""
@@ -72,9 +88,11 @@ class MoneyRate:
     def _tick(self) -> None:
         self._call = self._reactor.callLater(INTERVAL, self._tick)
         self._keepAlive()
-        microseconds = round((self._reactor.seconds() - self._startedAt) * 1_000_000)
-        total = microseconds * self._amount // (self._perSeconds * 1_000_000)
-        due = total - self._offered
+        self._offer()
+
+    def _offer(self) -> None:
+        """Offer what is due, as far as it may wait."""
+        due = int(self._due()) - self._offered
         most = max(self._least, CATCH_UP * self._amount // self._perSeconds)
         unsent = self._stream.unsentMoney
         if due > most - unsent:

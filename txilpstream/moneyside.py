@@ -176,13 +176,10 @@ class MoneySide:
         connection = self.connection
         if connection.rates is None:
             connection.rates = {}
-        old = connection.rates.pop(self.streamID, None)
-        if old is not None:
-            old.stop()
-        if sourceAmount:
-            rate = MoneyRate(connection.account.reactor, self, sourceAmount, perSeconds)
-            connection.rates[self.streamID] = rate
-            rate.start()
+        rate = connection.rates.get(self.streamID)
+        if rate is None:
+            rate = connection.rates[self.streamID] = MoneyRate(connection.account.reactor, self)
+        rate.change(sourceAmount, perSeconds)
 
     def ping(self) -> None:
         """Send a packet, so that neither end takes the connection for idle."""

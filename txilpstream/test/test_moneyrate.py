@@ -37,6 +37,19 @@ class Purse:
         self.offered.append(sourceAmount)
 
 
+class AnyBelow:
+    """All numbers from 0 to a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, float) and 0 <= number <= self.limit
+
+    def __iter__(self) -> Any:
+        return iter((0.0, self.limit))
+
+
 class MoneyRateTests(SynchronousTestCase):
     """Money that is offered as time passes."""
 
@@ -47,8 +60,8 @@ class MoneyRateTests(SynchronousTestCase):
 
     def rate(self, sourceAmount: int, perSeconds: int = 1) -> MoneyRate:
         """A rate that has begun."""
-        rate = MoneyRate(self.clock, self.purse, sourceAmount, perSeconds)
-        rate.start()
+        rate = MoneyRate(self.clock, self.purse)
+        rate.change(sourceAmount, perSeconds)
         return rate
 
     def test_exact(self) -> None:
@@ -64,6 +77,22 @@ class MoneyRateTests(SynchronousTestCase):
         self.assertEqual(self.purse.offered, [])
         run(self.clock, 100.4)
         self.assertEqual(self.purse.offered, [1] * 11)
+
+    def test_changed(self) -> None:
+        """However often it is changed, no fraction of a unit is lost."""
+        rate = self.rate(1, 3)
+        for number in range(1000):
+            run(self.clock, 0.7)
+            rate.change(1, 2 + number % 3)
+        seconds = 0.7 * (1 / 3 + sum(1 / (2 + number % 3) for number in range(999)))
+        self.assertIn(seconds - sum(self.purse.offered) + 0.01, AnyBelow(1.02))
+        rate.change(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        offered = sum(self.purse.offered)
+        run(self.clock, 1000)
+        rate.change(1)
+        run(self.clock, 10.1)
+        self.assertIn(sum(self.purse.offered) - offered, (10, 11))
 
     def test_stalled(self) -> None:
         """Not more than ten seconds' worth waits."""

@@ -425,10 +425,10 @@ class SendMaxTests(StreamTestCase):
         self.assertEqual(self.transport.totalSent, 1000)
         self.transport.setSendRate(1, 4)
         self.run_(20.1)
-        self.assertEqual(self.transport.totalSent, 1005)
+        self.assertIn(self.transport.totalSent, (1014, 1015))
         self.transport.setSendRate(0)
         self.run_(10)
-        self.assertEqual(self.transport.totalSent, 1005)
+        self.assertEqual(self.transport.totalSent, 1015)
         for wrong in ((-1, 1), (1, 0), (1.5, 1)):
             self.assertRaises(LocalError, self.transport.setSendRate, *wrong)
 
