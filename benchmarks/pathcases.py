@@ -105,7 +105,7 @@ def measureBuckets(options: Options) -> list[Figure]:
     span = seconds(options, 300.0, 20.0)
     for burst in (10_000, 10):
         used, rejected = [], []
-        for roundTrip, seed in variants(options, (0.05, 1), (0.01, 2), (0.2, 3)):
+        for roundTrip, seed in variants(options, (0.05, 1), (0.2, 3)):
             hops = [PacketRate(RAFIKI, burst)]
             world, _, start = begin(hops, roundTrip=roundTrip, seed=seed)
             world.run(span)
@@ -126,7 +126,8 @@ def measureLiquidity(options: Options) -> list[Figure]:
     """T04 from a bucket that is refilled, and from a limit on money in flight."""
     figures = []
     span = seconds(options, 60.0, 12.0)
-    for name, capacity in (
+    for name, capacity in variants(
+        options,
         ("T04, bucket", 10 * AMOUNT),
         ("T04, bucket, largest packet never fits", AMOUNT * 7 // 10),
     ):
@@ -143,7 +144,8 @@ def measureLiquidity(options: Options) -> list[Figure]:
             rejected.append(meter.share(start + SETTLED, start + span))
         figures.append(atLeast(f"{name}: used", used, "%", 98))
         figures.append(atMost(f"{name}: rejected", rejected, "%", 1.5))
-    for name, limit in (
+    for name, limit in variants(
+        options,
         ("T04, in flight", AMOUNT * 55 // 10),
         ("T04, in flight, largest packet never fits", AMOUNT * 7 // 10),
     ):
@@ -237,7 +239,7 @@ def throughput(meter: Meter, start: float, end: float) -> float:
 def measureTemporary(options: Options) -> list[Figure]:
     """Some packets are answered T00 at random, on a path without limits and on one with."""
     figures = []
-    for share, goal in ((1, 90), (5, 75), (20, 40)):
+    for share, goal in variants(options, (20, 40), (5, 75), (1, 90)):
         free, limited = [], []
         for seed in variants(options, 1, 2):
             count = options.count(10_000, 1_500)
