@@ -251,7 +251,7 @@ class StreamConnection:
         """Give the reply to a packet that the policy has judged."""
         session = self.session
         if refusal is not None:
-            session.refuse(incoming, str(refusal.reason), isFinal=refusal.isFinal)
+            session.refuse(incoming, refusal.text, isFinal=refusal.isFinal)
         reply = session.answer(incoming, accept, now=self.account.now())
         self.account.wake(self)
         return reply

@@ -217,6 +217,12 @@ class Refusal:
     reason: str
     isFinal: bool = True
 
+    @property
+    def text(self) -> str:
+        """The reason, whatever it was given as."""
+        reason: object = self.reason
+        return reason if isinstance(reason, str) else f"a reason of type {type(reason).__name__}"
+
 
 class IPaymentPolicy(Interface):
     """Decides, packet by packet, whether money is accepted."""

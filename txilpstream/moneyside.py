@@ -227,15 +227,23 @@ class MoneySide:
             except LocalError:
                 self._fire(self._offers.takeBack(returned, "it came back after the stream closed"))
 
-    def moneyFailed(self, event: MoneyFailed) -> None:
-        """Money that was offered was taken back by the session."""
+    def moneyFailed(self, event: MoneyFailed) -> int:
+        """
+        Money that was offered was taken back by the session.
+
+        @return: how much of it nobody waits for, such as that of a rate.
+        """
         self.watched(event)
-        if self._offers is not None:
-            self._fire(
-                self._offers.takeBack(
-                    event.sourceAmount, event.reason, event.smallestAmount, event.offered
-                )
-            )
+        offers = self._offers
+        if offers is None:
+            return 0
+        before = offers.anonymous
+        done = offers.takeBack(
+            event.sourceAmount, event.reason, event.smallestAmount, event.offered
+        )
+        taken = before - offers.anonymous
+        self._fire(done)
+        return taken
 
     def _fire(self, offers: list[Offer]) -> None:
         for offer in offers:

@@ -63,6 +63,11 @@ class Offers:
     waiting: list[Offer] = field(default_factory=list)
     toldDoubt: int = 0
 
+    @property
+    def anonymous(self) -> int:
+        """What waits in offers of which nobody asks what becomes of them, in source units."""
+        return sum(offer.remaining for offer in self.waiting if offer.deferred is None)
+
     def add(
         self, sourceAmount: int, deferred: Deferred[PaymentResult] | None, offered: int = 0
     ) -> Offer:

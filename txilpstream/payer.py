@@ -8,7 +8,7 @@ more can leave and what left is settled, or when nothing is fulfilled for too lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 
 from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.errors import PaymentError, PaymentResult
+from txilpstream.errors import LocalError, PaymentError, PaymentResult
+from txilpstream.outcome import Outcome
 from txilpstream.protocol import StreamProtocol
 from txilpstream.reserve import Reserve
 from txilpstream.session import events
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Payer"]
 
 _log = Logger()
+
+
+LAST_ANSWERS: Final = 2.0
+"""Seconds that answers are waited for when the stream has ended with money on its way."""
 
 
 class _Protocol(StreamProtocol):
@@ -47,7 +52,11 @@ class _Protocol(StreamProtocol):
 
 
 class Payer:
-    """Sends one payment."""
+    """
+    Sends one payment.
+
+    @ivar outcome: tells how it ended.
+    """
 
     def __init__(
         self,
@@ -73,7 +82,7 @@ class Payer:
         self._save = save
         self._connection: StreamConnection | None = None
         self._stream: Stream | None = None
-        self._result: Deferred[PaymentResult] = Deferred(lambda _: self._cancel())
+        self.outcome = Outcome(self._cancel)
         self._timer: Any = None
         self._failure = ""
         self._smallest: int | None = None
@@ -92,12 +101,11 @@ class Payer:
         @param expected: the rate that is expected.
         """
         self._connection = connection
-        if self._timeout is not None:
-            message = f"the payment was not over within {self._timeout} s"
-            self._timer = self._account.reactor.callLater(self._timeout, self._end, message)
+        if self.isOver:
+            return self.outcome.deferred
         opened = connection.openStream(_Factory(self))
         opened.addCallback(self._cbStream, expected).addErrback(self._ebStream)
-        return self._result
+        return self.outcome.deferred
 
     def _ebStream(self, failure: Failure) -> None:
         self._end(failure.getErrorMessage())
@@ -122,10 +130,21 @@ class Payer:
         self._watch = self._account.reactor.callLater(self._deadline, self._look)
         connection.wake()
 
-    def refuse(self, reason: str) -> Deferred[PaymentResult]:
+    def limit(self) -> None:
+        """The time that the payment may take begins."""
+        if self._timeout is not None:
+            message = f"the payment was not over within {self._timeout} s"
+            self._timer = self._account.reactor.callLater(self._timeout, self._end, message)
+
+    def failed(self, failure: Failure) -> None:
+        """It could not even begin."""
+        if failure.check(LocalError):  # type: ignore[no-untyped-call]
+            self.outcome.error = failure
+        self.refuse(getattr(failure.value, "message", "") or failure.getErrorMessage())
+
+    def refuse(self, reason: str) -> None:
         """End before anything has left."""
         self._end(reason)
-        return self._result
 
     def _look(self) -> None:
         """End if no money was fulfilled for too long: the peer may take no more of it."""
@@ -138,13 +157,15 @@ class Payer:
     # --- What happens ---------------------------------------------------------------------
 
     def _told(self, event: events.Event) -> None:
-        if self._result.called:
+        if self.isOver:
             return
         if isinstance(event, events.MoneyFailed):
             self._failure = self._failure or event.reason
             self._smallest = event.smallestAmount
         elif isinstance(event, events.ReserveNeeded) and event.streamID and self._reserve:
             self._reserve.grow()
+        elif isinstance(event, events.DoubtResolved) and not event.isSent:
+            self._offerAgain(event.sourceAmount)
         elif isinstance(event, events.MoneySettled) and not event.isInDoubt:
             self._waitsUntil = self._account.reactor.seconds() + self._deadline
         if self._reserve is not None:
@@ -156,10 +177,19 @@ class Payer:
                 _log.failure("the progress callback of a payment raised")
         self._check()
 
+    def _offerAgain(self, sourceAmount: int) -> None:
+        """What was in doubt came back."""
+        stream = self._stream
+        if stream is not None and not self._failure:
+            try:
+                stream.connection.session.sendMoney(stream.streamID, sourceAmount)
+            except LocalError:
+                self._failure = "money came back after the stream was closed"
+
     def _check(self) -> None:
         """End if nothing is on its way and nothing more can leave."""
         stream = self._stream
-        if stream is None or self._result.called:
+        if stream is None or self.isOver:
             return
         wanted = self._terms.destinationAmount
         if wanted is not None and self._base[2] + stream.totalDeliveredClaimed >= wanted:
@@ -169,9 +199,25 @@ class Payer:
 
     def lost(self, reason: Failure) -> None:
         """The stream is over."""
+        if self._stream is not None and self._stream.moneyInFlight and not self.isOver:
+            # The answers to what is on its way come to the connection all the same.
+            self._failure = self._failure or getattr(reason.value, "message", "the stream ended")
+            self._account.reactor.callLater(LAST_ANSWERS, self._end, self._failure)
+            self._poll()
+            return
         error = reason.value
         message = getattr(error, "message", "") or reason.getErrorMessage()
         self._end(self._failure or message)
+
+    def _poll(self) -> None:
+        """Look whether what was on its way when the stream ended is answered."""
+        stream = self._stream
+        if stream is None or self.isOver:
+            return
+        if stream.moneyInFlight:
+            self._account.reactor.callLater(0.05, self._poll)
+        else:
+            self._end(self._failure)
 
     def stop(self, reason: str) -> None:
         """Let nothing more leave."""
@@ -180,7 +226,9 @@ class Payer:
         if stream is None:
             self._end(reason)
             return
-        stream.connection.session.withdrawMoney(stream.streamID, stream.unsentMoney)
+        session = stream.connection.session
+        session.withdrawMoney(stream.streamID, stream.unsentMoney)
+        session.stopMoney(stream.streamID)
         self._account.reactor.callLater(0, self._check)
 
     def _cancel(self) -> None:
@@ -192,7 +240,7 @@ class Payer:
     @property
     def isOver(self) -> bool:
         """Whether its fate was told."""
-        return self._result.called
+        return self.outcome.value is not None
 
     def result(self) -> PaymentResult:
         """What became of the payment so far."""
@@ -217,7 +265,7 @@ class Payer:
         )
 
     def _end(self, reason: str) -> None:
-        if self._result.called:
+        if self.isOver:
             return
         for call in (self._timer, self._watch):
             if call is not None and call.active():
@@ -226,24 +274,31 @@ class Payer:
         stream = self._stream
         if stream is not None:
             self._forget(stream)
+        session = None if self._connection is None else self._connection.session
+        self._state.end(result, session, stream)
         if self._reserve is not None:
             self._reserve.end(result)
-        else:
-            self._state.sent, self._state.reserved = result.sent, result.sent + result.inDoubt
         if result.isComplete:
-            self._result.callback(result)
+            self.outcome.settle(result)
             return
         if not reason:
             reason = f"{result.inDoubt} units were not answered and may be gone"
-        session = None if self._connection is None else self._connection.session
         if session is not None and session.refusal and session.refusal not in reason:
             reason = f"{reason}; the receiver says: {session.refusal}"
-        self._result.errback(PaymentError(reason, result, smallestAmount=self._smallest))
+        self.outcome.settle(PaymentError(reason, result, smallestAmount=self._smallest))
 
     def _forget(self, stream: Stream) -> None:
-        """Take back what has not left, and close the stream."""
-        stream.connection.session.withdrawMoney(stream.streamID, stream.unsentMoney)
-        stream.loseConnection()
+        """
+        Take back what has not left, and close the stream, at once if data waits to go with money
+        that will never leave.
+        """
+        session = stream.connection.session
+        session.withdrawMoney(stream.streamID, stream.unsentMoney)
+        session.stopMoney(stream.streamID)
+        if self._terms.data and not stream.totalSent and not stream.moneyInFlight:
+            stream.abortConnection()
+        else:
+            stream.loseConnection()
 
 
 class _Factory(Factory):

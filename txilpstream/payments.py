@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txilpstream.account import Account, accountFor
 from txilpstream.amounts import Ratio
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from txilpstream.paymentstate import Save
 
 __all__ = ["Payment", "Quote", "pay", "quote"]
+
+_log = Logger()
 
 QUOTE_TIMEOUT: Final = 15.0
 """Seconds within which the rate must be known."""
@@ -91,18 +95,20 @@ def quote(
         _noCredentials(credentials)
         return _quoteOn(source, checked, timeout)
     account = accountFor(source, reactor)
+    made: list[StreamConnection] = []
+
+    def ask(connection: StreamConnection) -> Deferred[Quote]:
+        made.append(connection)
+        return _quoteOn(connection, checked, timeout)
+
+    def done(outcome: Any) -> Any:
+        closed = made[0].close(CLOSE_TIMEOUT) if made else succeed(None)
+        return _giveBack(source, account, closed, outcome)
+
     opened = StreamClient(account).connect(
         _checked(credentials), timeout=timeout, **checked.options(None)
     )
-
-    def ask(connection: StreamConnection) -> Deferred[Quote]:
-        return _quoteOn(connection, checked, timeout).addBoth(done, connection)
-
-    def done(outcome: Any, connection: StreamConnection) -> Any:
-        closed = connection.close(CLOSE_TIMEOUT)
-        return _giveBack(source, account, closed, outcome)
-
-    return opened.addCallback(ask)
+    return opened.addCallback(ask).addBoth(done)
 
 
 def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Deferred[Quote]:
@@ -115,7 +121,16 @@ def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Defe
     connection.measuring.append(measured)
     connection.wake()
     measured.addTimeout(timeout, connection.account.reactor, onTimeoutCancel=_late)
-    return measured.addCallback(_quoteFrom, connection, terms)
+
+    def forget(outcome: Any) -> Any:
+        """Whoever else asks has its answer by the same packets."""
+        if measured in connection.measuring:
+            connection.measuring.remove(measured)
+        if not connection.measuring:
+            session.forgetRate()
+        return outcome
+
+    return measured.addBoth(forget).addCallback(_quoteFrom, connection, terms)
 
 
 def _late(_: object, timeout: float) -> Any:
@@ -125,8 +140,8 @@ def _late(_: object, timeout: float) -> Any:
 def _quoteFrom(learned: RateLearned, connection: StreamConnection, terms: Terms) -> Quote:
     session = connection.session
     low, high = learned.low, learned.high
+    nothing = PaymentResult(terms.most, 0, 0, 0, 0, session.rejects, terms.destinationAmount)
     if low is None or high is None or not low.numerator:
-        nothing = PaymentResult(terms.most, 0, 0, 0, 0, session.rejects, terms.destinationAmount)
         raise PaymentError("nothing arrives at all", nothing)
     floor = terms.minimumRate
     if floor is None:
@@ -141,6 +156,12 @@ def _quoteFrom(learned: RateLearned, connection: StreamConnection, terms: Terms)
         expectedSource = low.inverse().ceil(least)
         amount = floor.inverse().ceil(least) if floor.numerator else terms.maxSourceAmount
         amount = min(amount, terms.maxSourceAmount)
+        if expectedSource > terms.maxSourceAmount:
+            text = f"it would take {expectedSource} units, more than {terms.maxSourceAmount}"
+            raise PaymentError(text, nothing, rate=floor)
+    if high <= floor:
+        text = f"the rate is less than {high}, the least is {floor}"
+        raise PaymentError(text, nothing, rate=floor)
     return Quote(
         amount,
         least,
@@ -186,12 +207,16 @@ class Payment:
         self.connection = source if isinstance(source, StreamConnection) else None
         if self.connection is not None:
             _noCredentials(credentials)
-            _onConnection(self.terms, options, state)
+            _onConnection(self.terms, options, state or save)
             self._account: Account = self.connection.account
         else:
             self._credentials = _checked(credentials)
             self._account = accountFor(source, reactor)
         self.state = state or PaymentState(self.terms.most, self.terms.destinationAmount)
+        _checkState(self.state, self.terms)
+        if timeout is not None and not 0 <= timeout < 1e9:
+            raise LocalError(f"the timeout is {timeout}: it must be from 0 to 1e9 seconds")
+        self._isStarted = False
         self._isKept = save is not None or state is not None
         self._options = dict(options or {})
         self._options.setdefault("deadlineSinceFulfill", deadlineSinceFulfill)
@@ -207,16 +232,25 @@ class Payment:
         @return: fires when its fate is known; fails with PaymentError, which carries the result.
             Cancelling it stops it and fails at once, with what is on its way counted in doubt.
         """
+        if self._isStarted:
+            raise LocalError("this payment was started before: make another one")
+        self._isStarted = True
         if self.connection is not None:
-            return self.payer.start(self.connection)
+            result = self.payer.start(self.connection)
+            self.payer.limit()
+            return result
+        self.payer.limit()
         opening = self._account.whenOpen().addCallback(self._cbOpen)
-        return opening.addBoth(self._done)
+        opening.addErrback(self.payer.failed)
+        return self.payer.outcome.whenOver(self._close)
 
     def stop(self) -> None:
         """Let nothing more leave; the payment ends when what is on its way is answered."""
         self.payer.stop("the payment was stopped")
 
-    def _cbOpen(self, account: Account) -> Deferred[PaymentResult]:
+    def _cbOpen(self, account: Account) -> Any:
+        if self.payer.isOver:
+            return None
         credentials = self._credentials
         asset = None
         if credentials.assetCode is not None and credentials.assetScale is not None:
@@ -224,9 +258,8 @@ class Payment:
         client = StreamClient(account)
         expected = self.terms.expected(account.asset, asset) if asset is not None else None
         if not self.state.canGoOn(expected or self.terms.rate):
-            return self.payer.refuse(
-                "nothing is left to be sent: what is in doubt may have arrived"
-            )
+            self.payer.refuse("nothing is left to be sent: what is in doubt may have arrived")
+            return None
         if asset is None and self.terms.needsAssets():
             if self._isKept:
                 raise LocalError(
@@ -236,18 +269,19 @@ class Payment:
             options = self._options | {"minimumRate": Ratio(1), "slippage": self.terms.slippage}
             connected = client.connect(credentials, timeout=CONNECT_TIMEOUT, **options)
             return connected.addCallback(self._cbAsset, client)
-        return self._pay(client, asset)
+        self._pay(client, asset)
+        return None
 
-    def _cbAsset(
-        self, connection: StreamConnection, client: StreamClient
-    ) -> Deferred[PaymentResult]:
+    def _cbAsset(self, connection: StreamConnection, client: StreamClient) -> Any:
         """The receiver's asset is known now; the floor is that of a session from its start."""
         asset = connection.session.peerAsset
         self.state.nextSequence = connection.session.nextSequence + 100
         closed = connection.close(CLOSE_TIMEOUT)
         return closed.addCallback(lambda _: self._pay(client, asset))
 
-    def _pay(self, client: StreamClient, asset: Asset | None) -> Deferred[PaymentResult]:
+    def _pay(self, client: StreamClient, asset: Asset | None) -> None:
+        if self.payer.isOver:
+            return
         terms, state = self.terms, self.state
         expected = terms.expected(client.account.asset, asset)
         options = {
@@ -257,14 +291,16 @@ class Payment:
             **self._options,
         }
         self.connection = client.start(self._credentials, **options)
-        if terms.sourceAmount is not None:
-            self.connection.session.setTotal(terms.sourceAmount)
-        return self.payer.start(self.connection, expected)
+        self.connection.session.setTotal(terms.most)
+        self.payer.start(self.connection, expected)
 
-    def _done(self, outcome: Any) -> Any:
+    def _close(self) -> Deferred[None] | None:
+        """The payment is over: what must be waited for, None for nothing."""
         connection = self.connection
         closed = succeed(None) if connection is None else connection.close(CLOSE_TIMEOUT)
-        return _giveBack(self._source, self._account, closed, outcome)
+        if self._source is self._account:
+            return None
+        return _release(self._account, closed)
 
 
 def pay(
@@ -319,11 +355,29 @@ def _onConnection(terms: Terms, options: object, state: object) -> None:
         )
 
 
+def _checkState(state: PaymentState, terms: Terms) -> None:
+    state.check()
+    saved = state.sourceAmount, state.destinationAmount
+    if saved != (terms.most, terms.destinationAmount):
+        raise LocalError(
+            f"the saved state is of {saved[0]} units at most, to deliver {saved[1]}: go on with "
+            f"the same terms, not {terms.most} and {terms.destinationAmount}"
+        )
+
+
 def _giveBack(source: Any, account: Account, closed: Deferred[None], outcome: Any) -> Any:
     """Give a plugin back that an account was made for; an account stays open."""
     if source is account:
         return outcome
-    if isinstance(source, StreamConnection):
-        return fail(outcome) if isinstance(outcome, Exception) else outcome
-    closed.addCallback(lambda _: account.close())
-    return closed.addCallback(lambda _: outcome)
+    return _release(account, closed).addCallback(lambda _: outcome)
+
+
+def _release(account: Account, closed: Deferred[None]) -> Deferred[None]:
+    """Close an account when its connection is over; whatever its plugin does, this fires soon."""
+    released: Deferred[None] = closed.addCallback(lambda _: account.close())
+    released.addTimeout(2 * CLOSE_TIMEOUT, account.reactor)
+
+    def failed(failure: Failure) -> None:
+        _log.failure("a plugin could not be given back in good order", failure)
+
+    return released.addErrback(failed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from txilpstream.amounts import Ratio, checkAmount
 from txilpstream.errors import LocalError
@@ -19,9 +19,16 @@ from txilpstream.errors import LocalError
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from txilpstream.errors import PaymentResult
+    from txilpstream.session.session import Session
+    from txilpstream.stream import Stream
+
     Save = Callable[["PaymentState"], Deferred[None] | None]
 
 __all__ = ["PaymentState"]
+
+SPARE: Final = 100
+"""Sequences that the end of a connection may still use."""
 
 
 @dataclass(slots=True)
@@ -80,6 +87,18 @@ class PaymentState:
         isShort = self.destinationAmount is None or self.missing(expected) > 0
         return self.rest > 0 and isShort
 
+    def end(self, result: PaymentResult, session: Session | None, stream: Stream | None) -> None:
+        """A run is over: remember what it came to, and what it has used."""
+        self.sent, self.reserved = result.sent, result.sent + result.inDoubt
+        self.deliveredMinimum = result.deliveredMinimum
+        self.deliveredClaimed = result.deliveredClaimed
+        if session is not None:
+            self.nextSequence = max(self.nextSequence, session.nextSequence + SPARE)
+            if session.exchangeRate.high is not None:
+                self.highestRate = str(session.exchangeRate.high)
+        if stream is not None:
+            self.nextStreamID = stream.streamID + 2
+
     def toJSON(self) -> str:
         """One line of JSON; nothing in it is secret."""
         return json.dumps(asdict(self))
@@ -93,21 +112,33 @@ class PaymentState:
         """
         try:
             plain = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             plain = None
         names = {item.name for item in fields(cls)}
         if not isinstance(plain, dict) or set(plain) != names:
             raise LocalError(
                 f"the state of a payment is a JSON object of {', '.join(sorted(names))}"
             )
-        for name, value in plain.items():
+        state = cls(**plain)
+        state.check()
+        return state
+
+    def check(self) -> None:
+        """
+        @raise LocalError: if it cannot be the state of a payment.
+        """
+        for item in fields(self):
+            name, value = item.name, getattr(self, item.name)
             if name == "highestRate":
                 if not isinstance(value, str):
                     raise LocalError("highestRate must be a string")
                 if value:
                     Ratio.fromString(value)
+            elif name.startswith("next"):
+                checkAmount(name, value, minimum=1, maximum=1 << 53)
             elif value is not None or name != "destinationAmount":
                 checkAmount(name, value)
-        if plain["sent"] > plain["reserved"]:
-            raise LocalError(f"sent is {plain['sent']}, more than the {plain['reserved']} reserved")
-        return cls(**plain)
+        if not self.nextStreamID % 2:
+            raise LocalError(f"nextStreamID is {self.nextStreamID}: a payer's streams are odd")
+        if self.sent > self.reserved:
+            raise LocalError(f"sent is {self.sent}, more than the {self.reserved} reserved")

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txilpstream.errors import PaymentResult
+from txilpstream.errors import LocalError, PaymentResult
 
 if TYPE_CHECKING:
     from txilpstream.paymentstate import PaymentState, Save
@@ -62,7 +62,8 @@ class Reserve:
 
     def grow(self) -> None:
         """A slice is too small to be of use."""
-        self._slice *= 2
+        if self._slice < self._stream.connection.session.exchangeRate.smallest:
+            self._slice *= 2
 
     def keep(self) -> None:
         """Reserve more, and write it down, if what is reserved is half used."""
@@ -93,14 +94,17 @@ class Reserve:
         if high is not None:
             state.highestRate = str(high)
         try:
-            done = self._save(state)
+            done: object = self._save(state)
         except Exception:
             failed(Failure())  # type: ignore[no-untyped-call]
             return
         if isinstance(done, Deferred):
             done.addCallbacks(saved, failed)
-        else:
+        elif done is None:
             saved(None)
+        else:
+            kind = type(done).__name__
+            failed(Failure(LocalError(f"save gave a {kind}, not None or a Deferred")))  # type: ignore[no-untyped-call]
 
     def _cbSaved(self, _: object) -> None:
         self._isSaving = False

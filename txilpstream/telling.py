@@ -81,12 +81,13 @@ def _toldResolved(connection: StreamConnection, event: events.DoubtResolved) -> 
 
 
 def _toldFailed(connection: StreamConnection, event: events.MoneyFailed) -> None:
-    rate = connection.rates and connection.rates.get(event.streamID)
-    if rate and event.smallestAmount is not None:
-        rate.giveBack(event.sourceAmount, event.smallestAmount)
     stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.moneyFailed(event)
+    if stream is None:
+        return
+    taken = stream.moneyFailed(event)
+    rate = connection.rates and connection.rates.get(event.streamID)
+    if rate and taken and event.smallestAmount is not None:
+        rate.giveBack(taken, event.smallestAmount)
 
 
 def _toldEnded(connection: StreamConnection, event: events.StreamEnded) -> None:

@@ -97,6 +97,8 @@ class Terms:
             ratio = getattr(self, name)
             if not isinstance(ratio, Ratio) and (ratio is not None or name == "slippage"):
                 raise LocalError(f"{name} is {ratio!r}: it must be a Ratio, such as Ratio(9, 10)")
+        if self.rate is not None and not self.rate.numerator:
+            raise LocalError("rate is 0: nothing would arrive; acceptAnyRate takes any rate")
         if Ratio(1) < self.slippage:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
         if not isinstance(self.data, bytes):

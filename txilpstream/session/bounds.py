@@ -28,7 +28,7 @@ def offerWithin(money: MoneySender, rate: ExchangeRate, offered: int, most: int)
         return 0
     if not underway:
         wanted = rate.sourceFor(missing)
-        return offered if wanted is None else min(offered, wanted)
+        return 0 if wanted is None else min(offered, wanted)
     high = rate.high
     if high is None or not high.numerator:
         return 0

@@ -193,6 +193,12 @@ class StreamCommands:
         checkAmount("the total to deliver", destinationAmount, minimum=1)
         self._sendable(streamID).moneyOut.deliverMax = destinationAmount
 
+    def stopMoney(self, streamID: int) -> None:
+        """Let no money leave on a stream any more, that which comes back with a reject included."""
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.moneyOut.isStopped = True
+
     def setReserve(self, streamID: int, sourceAmount: int) -> None:
         """Let no more than so much money leave on a stream in all, until more is reserved."""
         checkAmount("the reserve", sourceAmount)

@@ -149,10 +149,10 @@ class ExchangeRate:
 
     def sourceFor(self, delivered: int) -> int | None:
         """The source amount that delivers so much or a little more; None if it is not known."""
-        low = self.low or self._given or self.floor
-        if low is None or not low.numerator:
-            return None
-        return -(-delivered * low.denominator // low.numerator)
+        for low in (self.low, self._given, self.floor):
+            if low is not None and low.numerator:
+                return -(-delivered * low.denominator // low.numerator)
+        return None
 
     @property
     def isKnown(self) -> bool:
@@ -188,9 +188,22 @@ class ExchangeRate:
         rest = offered - amount
         if 0 < rest < smallest and not self.isUseful(rest) and offered >= 2 * smallest:
             amount = offered - smallest
-        if self.isUseful(amount):
+        if self.isUseful(amount) or (amount == offered and self._mayMeetMinimum(amount)):
             return amount
         return self._usefulBelow(amount)
+
+    def _mayMeetMinimum(self, sourceAmount: int) -> bool:
+        """
+        Whether a packet meets its minimum if the rate is at the upper end of what is possible.
+
+        It is tried where all that is left depends on it: if it is refused, that says more of the
+        rate than all arithmetic, and the bounds are closer then.
+        """
+        high = self.high
+        if high is None:
+            return False
+        most = -(-sourceAmount * high.numerator // high.denominator) - 1
+        return most >= max(1, self.minimumDelivery(sourceAmount))
 
     def _usefulBelow(self, amount: int) -> int:
         """

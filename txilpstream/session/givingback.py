@@ -7,7 +7,7 @@ heard are said again.
 
 from __future__ import annotations
 
-from txilpstream.session.events import DoubtResolved
+from txilpstream.session.events import DoubtResolved, MoneySettled
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
@@ -32,8 +32,10 @@ def giveBack(state: SessionState, sent: SentPacket, isLate: bool) -> None:
         state.events.append(event)
     else:
         money.release(sent.amount, sent.expected)
-    if stream.isAborted:
+    if stream.isAborted or money.isStopped:
         money.withdraw()
+    if money.isStopped and not isLate:
+        state.events.append(MoneySettled(stream.streamID, 0, 0, 0, False))
     state.streams.refresh(stream)
     if stream.state:
         state.settleStream(stream)

@@ -19,6 +19,7 @@ class MoneySender:
 
     @ivar sendMax: offered in all.
     @ivar offered: what was ever offered, that which was taken back since included.
+    @ivar isStopped: whether what comes back is not offered again.
     @ivar held: in packets that wait for an answer.
     @ivar sent: in packets that were fulfilled.
     @ivar unanswered: in packets that were not answered in time.
@@ -38,6 +39,7 @@ class MoneySender:
         "deliveredMinimum",
         "held",
         "heldDelivery",
+        "isStopped",
         "isTold",
         "offered",
         "peerMax",
@@ -53,6 +55,7 @@ class MoneySender:
         self.offered = 0
         self.deliverMax = U64_MAX
         self.reserved = U64_MAX
+        self.isStopped = False
         self.held = 0
         self.sent = 0
         self.unanswered = 0

@@ -56,12 +56,15 @@ class Offers:
         """The next packet with money, None if none may leave now; some stream must be ready."""
         path, rate = self._path, self._path.rate
         self.readyAt = NEVER
-        if rate.floor is None or self.probing.isNeeded or self.probing.wanted:
+        ready = self._state.streams.moneyReady
+        if rate.floor is None or self.probing.isNeeded or not ready:
             return self._probe(now)
+        if self.probing.wanted and (packet := self._probe(now)) is not None:
+            return packet
+        self.readyAt = NEVER
         most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
         if not (most or (most := self._mostBesideLost(now))):
             return None
-        ready = self._state.streams.moneyReady
         while ready:
             streamID = next(iter(ready))
             stream = ready[streamID]
@@ -117,11 +120,15 @@ class Offers:
             wanted = rate.sourceFor(room)
             if wanted is not None:
                 offered = min(offered, wanted)
+        if rate.isHopeless and self.probing.total and not money.held:
+            self._takeBack(stream, f"the rate is {rate.low}, the least is {rate.floor}")
+            return 0
+        pathMost = most
         if money.isBounded:
             offered, most = self._bounded(stream, offered, most)
             if not offered:
                 return 0
-        if offered > most:
+        if offered > most == pathMost:  # a larger packet is tried beyond the path's limit, no other
             larger = path.control.larger(now)
             if larger is not None and larger < offered and rate.plan(offered, larger) == larger:
                 return larger

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from txilpstream.amounts import Ratio
+from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.session.events import RateLearned
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.packing import Outgoing, Packer
@@ -69,6 +69,10 @@ class Probing:
         self.wanted = sourceAmount
         self._amount = self._count = 0
 
+    def forget(self) -> None:
+        """Nobody asks for the rate any more."""
+        self.wanted = 0
+
     def isWaiting(self, now: float) -> bool:
         """Whether a probe is on its way that may still be answered soon."""
         self.readyAt = self._sentAt + self._path.resendAfter
@@ -114,10 +118,11 @@ class Probing:
         if delivered and 16 * sent.amount >= 15 * self.total > 0:
             isPrecise = True
         if not isPrecise and self._count < MOST_PROBES:
-            self._amount = sent.amount * (precision // max(1, delivered) + 1)
+            factor = precision // delivered + 1 if delivered else max(1000, precision) + 1
+            self._amount = min(U64_MAX, sent.amount * factor)
             return ""
         self.wanted = self._count = self._amount = 0
-        if not delivered and rate.floor is None:
+        if not delivered and (rate.floor is None or self.isNeeded):
             self._tell(None, None, None)
             return f"a packet of {sent.amount} units delivers nothing at all"
         self.isNeeded = False

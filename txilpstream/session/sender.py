@@ -101,7 +101,9 @@ class Sender:
         if not state.destination:
             return None
         if state.isClosed:
-            return self._close(now) if state.owesClose and not packets else None
+            mayClose = state.owesClose and not packets
+            isReserved = self._packer.sequence < self._packer.reserved
+            return self._close(now) if mayClose and isReserved else None
         most = state.configuration.maximumInFlight if state.isValidated else UNVALIDATED_IN_FLIGHT
         if len(packets) >= most:
             return None

@@ -137,6 +137,10 @@ class Session(Standing):
         """
         self._offers.probing.ask(checkAmount("the amount to measure", sourceAmount, minimum=1))
 
+    def forgetRate(self) -> None:
+        """Nobody waits for the rate any more that L{measureRate} asked for."""
+        self._offers.probing.forget()
+
     def setTotal(self, sourceAmount: int) -> None:
         """Say that so much and no more will ever be offered: the rate is needed for that only."""
         self._offers.probing.total = sourceAmount

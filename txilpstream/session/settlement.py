@@ -101,6 +101,7 @@ class Settlement:
         if not isLate:
             self._evidence.passed(sent, now)
         if amount:
+            self._state.refusal = None
             claimed = sent.minimum if packet is None else packet.prepareAmount
             self._settleMoney(sent, claimed, isLate)
         for streamID, offset, _ in sent.fragments:

@@ -23,16 +23,29 @@ def _text(ratio: Ratio | None) -> str | None:
 
 
 class Tracer:
-    """Tells one session's events."""
+    """
+    Tells one session's events.
 
-    __slots__ = ("_bytes", "_last", "_path", "_tell", "now")
+    @ivar failure: what the one who was told raised; it ends the trace.
+    """
+
+    __slots__ = ("_bytes", "_last", "_path", "_told", "failure", "now")
 
     def __init__(self, tell: Callable[[str, dict[str, object]], None], path: Path) -> None:
-        self._tell = tell
+        self._told: Callable[[str, dict[str, object]], None] | None = tell
+        self.failure: Exception | None = None
         self._path = path
         self._bytes: dict[int, int] = {}
         self._last: tuple[object, ...] = ()
         self.now = 0.0
+
+    def _tell(self, name: str, particulars: dict[str, object]) -> None:
+        """Tell it; whoever raises is told nothing more, and harms nothing."""
+        if self._told is not None:
+            try:
+                self._told(name, particulars)
+            except Exception as error:
+                self._told, self.failure = None, error
 
     def _packet(self, name: str, sent: SentPacket, now: float, **more: object) -> None:
         self.now = now

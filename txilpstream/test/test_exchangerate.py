@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.amounts import U64_MAX, Ratio
+from txilpstream.amounts import Ratio
 from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.test.support import forAll
 
@@ -160,8 +160,17 @@ class PlanTests(SynchronousTestCase):
         below = 10**9 + 7
         rate = measured((below, 10**9), slippage=Ratio(0))
         self.assertEqual(rate.smallest, below)
-        self.assertEqual(rate.plan(5 * below - 1, U64_MAX), 4 * below)
-        self.assertEqual(rate.plan(below - 1, U64_MAX), 0)
+        self.assertEqual(rate.plan(6 * below, 5 * below - 1), 4 * below)
+        self.assertEqual(rate.plan(below, below - 1), 0)
+
+    def test_allThatIsLeft(self) -> None:
+        """All that is left is tried if it may arrive; once it was refused, it is not."""
+        rate = measured((47, 42))
+        self.assertFalse(rate.isUseful(49))
+        self.assertEqual(rate.plan(49, 1000), 49)
+        self.assertNotEqual(rate.plan(50, 49), 49)
+        rate.observe(49, 43)
+        self.assertNotEqual(rate.plan(49, 1000), 49)
 
     def test_fixedAfterABetterRate(self) -> None:
         """A low rate from before the floor was fixed does not hide a later one above it."""
@@ -206,6 +215,12 @@ class PlanTests(SynchronousTestCase):
             self.assertGreater(rate.smallest, 2000)
         amount = rate.plan(offered, most)
         self.assertLessEqual(amount, min(offered, most))
+        if amount and amount == offered and amount not in useful:
+            # All that is left: it is tried, as the rate may be as good as that.
+            self.assertGreaterEqual(
+                Ratio(above + 1, below).ceil(amount), 1 + rate.minimumDelivery(amount)
+            )
+            return
         self.assertEqual(amount > 0, min(offered, most) >= rate.smallest)
         if amount:
             self.assertIn(amount, useful)

@@ -29,6 +29,7 @@ from txilpstream.testing import (
     Transit,
 )
 from txilpstream.wire.ildcp import AccountDetails
+from txilpstream.wire.ilp import Reject
 
 ROUND_TRIP = 0.05
 
@@ -97,7 +98,7 @@ class RoundTripTests(PaymentTestCase):
     def test_unknown(self) -> None:
         """A rate that must be measured: two."""
         self.start(Rate(Ratio(92, 100_000)), right=EUR)
-        for amount in (10**7, 50_000):
+        for amount in (10**7, 500_000, 50_000):
             result, trips = self.timed(self.pay(sourceAmount=amount))
             self.assertEqual((result.sent, trips), (amount, 2.0))
         anonymous = Credentials(self.credentials.destinationAddress, self.credentials.sharedSecret)
@@ -498,6 +499,177 @@ class StateTests(PaymentTestCase):
             self.assertRaises(LocalError, PaymentState.fromJSON, text)
         text = PaymentState(5, sent=4, reserved=4).toJSON().replace('"sent": 4', '"sent": 5')
         self.assertRaises(LocalError, PaymentState.fromJSON, text)
+
+
+class HardTests(PaymentTestCase):
+    """What was once wrong."""
+
+    def test_nothingArrivedYet(self) -> None:
+        """A delivery whose rate is not known yet is no reason to send all there is."""
+        self.start(Rate(Ratio(1, 1000)), right=EUR)
+        for terms in ({"acceptAnyRate": True}, {"minimumRate": Ratio(1, 2000)}):
+            result, _ = self.timed(self.pay(destinationAmount=1, **terms))
+            self.assertTrue(result.isComplete)
+            self.assertLess(result.sent, 1100)
+        result, _ = self.timed(self.pay(destinationAmount=1))
+        self.assertLess(result.sent, 1100)
+        self.assertRaises(LocalError, self.pay, destinationAmount=1, rate=Ratio(0))
+
+    def test_stoppedBefore(self) -> None:
+        """A payment that is stopped before it begins sends nothing; none begins twice."""
+        self.start()
+        payment = Payment(self.left, self.credentials, sourceAmount=1000)
+        payment.stop()
+        error, _ = self.timed(payment.start(), 5)
+        self.assertIsInstance(error, PaymentError)
+        self.assertEqual((error.result.sent, self.received()), (0, 0))
+        self.assertRaises(LocalError, payment.start)
+
+    def test_otherTerms(self) -> None:
+        """A saved state goes with its own terms only."""
+        self.start()
+        for state, terms in (
+            (PaymentState(5000), {"sourceAmount": 100}),
+            (PaymentState(5000, 3000), {"sourceAmount": 5000}),
+            (PaymentState(5000, nextSequence=0), {"sourceAmount": 5000}),
+            (PaymentState(5000, nextStreamID=2), {"sourceAmount": 5000}),
+        ):
+            self.assertRaises(LocalError, self.pay, state=state, **terms)
+        self.assertRaises(LocalError, PaymentState.fromJSON, "[" * 100_000)
+        self.assertRaises(LocalError, self.pay, sourceAmount=1, timeout=-1)
+
+    def test_stateWithoutSave(self) -> None:
+        """The state of a payment says all that another needs, kept or not."""
+        self.start(MaximumPacketAmount(10))
+        terms: dict[str, Any] = {"destinationAmount": 50_000, "maxSourceAmount": 60_000}
+        payment = Payment(self.left, self.credentials, timeout=0.5, **terms)
+        error, _ = self.timed(payment.start())
+        state = PaymentState.fromJSON(payment.state.toJSON())
+        self.assertEqual(state.deliveredClaimed, error.result.deliveredClaimed)
+        self.assertGreater(state.nextSequence, 1)
+        again = pay(self.left, self.credentials, state=state, **terms)
+        self.assertTrue(self.timed(again)[0].isComplete)
+        self.assertIn(self.received(), (50_000, 50_001))
+
+    def test_openingTakesTime(self) -> None:
+        """The time limit and cancelling count from the start, whatever is waited for."""
+        left, _ = memoryPair(self.clock, left=LEFT, right=RIGHT)
+        self.start()
+        never: Deferred[None] = Deferred()
+        self.patch(left, "connect", lambda: never)
+        reactor: Any = self.clock
+        paying = pay(left, self.credentials, sourceAmount=1, timeout=3, reactor=reactor)
+        error, trips = self.timed(paying)
+        self.assertIsInstance(error, PaymentError)
+        self.assertLess(trips * ROUND_TRIP, 6)
+        paying = pay(left, self.credentials, sourceAmount=1, reactor=reactor)
+        paying.cancel()
+        self.failureResultOf(paying, PaymentError)
+
+    def test_pluginFails(self) -> None:
+        """A plugin that cannot be given back does not hide the result."""
+        for disconnect in (lambda: fail(OSError("stuck")), Deferred):
+            left, right = memoryPair(self.clock, left=LEFT, right=RIGHT)
+            self.join(left, right)
+            self.after(self.left.close())
+            self.listen(Recorder)
+            credentials = self.server.generateCredentials()
+            self.patch(left, "disconnect", disconnect)
+            reactor: Any = self.clock
+            paying = pay(left, credentials, sourceAmount=7, reactor=reactor)
+            self.assertEqual(self.timed(paying, 10)[0].sent, 7)
+            self.flushLoggedErrors()
+
+    def test_quoteGivesBack(self) -> None:
+        """A quote that fails gives the plugin back."""
+        left, right = memoryPair(self.clock, left=LEFT, right=RIGHT)
+        self.join(left, right)
+        self.after(self.left.close())
+        self.listen(Recorder)
+        credentials = self.server.generateCredentials()
+        self.after(self.server.stop())
+        reactor: Any = self.clock
+        for _ in range(2):
+            asked = quote(left, credentials, sourceAmount=7, reactor=reactor)
+            self.assertIsInstance(self.timed(asked)[0], ConnectionEnded)
+
+    def test_quoteThatTimesOut(self) -> None:
+        """A quote that is given up holds no money back."""
+
+        class Deaf(Hop):
+            def receivePrepare(self, packet: Transit) -> Gone | None:
+                return Gone.LOST if packet.sourceAmount > 10**6 else None
+
+        self.start(Deaf())
+        connection = self.after(self.client.connect(self.credentials, minimumRate=Ratio(1)))
+        error, _ = self.timed(quote(connection, sourceAmount=10**9, timeout=3), 5)
+        self.assertIsInstance(error, ConnectionEnded)
+        result, _ = self.timed(pay(connection, sourceAmount=5), 5)
+        self.assertEqual(result.sent, 5)
+
+    def test_noSuchQuote(self) -> None:
+        """What the rate cannot do is no quote, and no payment."""
+        self.start(Rate(Ratio(1, 2)), right=OTHER)
+        asked = quote(self.left, self.credentials, destinationAmount=1000, maxSourceAmount=1200)
+        self.assertIn("more than 1200", str(self.timed(asked)[0]))
+        asked = quote(
+            self.left, self.server.generateCredentials(), sourceAmount=1000, rate=Ratio(1)
+        )
+        self.assertIsInstance(self.timed(asked)[0], PaymentError)
+        error, trips = self.timed(self.pay(sourceAmount=1000, rate=Ratio(1)))
+        self.assertIn("the least is 99/100", str(error))
+        self.assertLess(trips * ROUND_TRIP, 2)
+
+    def test_stopStops(self) -> None:
+        """What comes back after a stop does not leave again."""
+
+        class Rejecting(Hop):
+            isOn = False
+            count = 0
+
+            def receivePrepare(self, packet: Transit) -> Reject | None:
+                self.count += self.isOn and packet.sourceAmount > 0
+                return self.reject("T00") if self.isOn and packet.sourceAmount else None
+
+        hop = Rejecting(direction="left")
+        self.start(MaximumPacketAmount(100), hop)
+        payment = Payment(self.left, self.credentials, sourceAmount=100_000)
+        paying = payment.start()
+        self.run_(0.3)
+        hop.isOn = True
+        payment.stop()
+        self.run_(0.1)
+        before = hop.count
+        error, _ = self.timed(paying, 10)
+        self.assertEqual(hop.count, before)
+        self.assertEqual((error.result.inDoubt, error.result.sent), (0, self.received()))
+
+    def test_refusedHalfWay(self) -> None:
+        """A final refusal: what is on its way is heard of before the end is told."""
+        self.start(MaximumPacketAmount(100), policy=Doorkeeper(*[True] * 29, Refusal("enough")))
+        error, _ = self.timed(self.pay(sourceAmount=100_000))
+        self.assertIn("enough", str(error))
+        self.assertEqual((error.result.sent, error.result.inDoubt), (self.received(), 0))
+
+    def test_dataOfAFailure(self) -> None:
+        """Data that has no money to go with does not hold an open connection up."""
+        self.start(Rate(Ratio(1, 1000)), right=EUR)
+        connection = self.after(self.client.connect(self.credentials))
+        error, _ = self.timed(pay(connection, sourceAmount=1, data=b"invoice"), 10)
+        self.assertIsInstance(error, PaymentError)
+        self.run_(2)
+        self.assertEqual(connection.streams, {})
+        self.after(connection.close(), 5)
+
+    def test_traceRaises(self) -> None:
+        """Whoever is told of a trace and raises harms nothing."""
+
+        def explode(name: str, particulars: object) -> None:
+            raise ZeroDivisionError(name)
+
+        self.start(MaximumPacketAmount(100))
+        result, _ = self.timed(self.pay(sourceAmount=1000, options={"trace": explode}))
+        self.assertEqual((result.sent, self.received()), (1000, 1000))
 
 
 class OtherTests(PaymentTestCase):

@@ -50,6 +50,7 @@ ROOMS = {
     "endpoints": "twisted",
     "payments": "twisted",
     "payer": "twisted",
+    "outcome": "twisted",
     "reserve": "twisted",
     "paymentstate": "twisted",
     "terms": "twisted",
