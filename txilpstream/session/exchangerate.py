@@ -200,8 +200,7 @@ class ExchangeRate:
         rate than all arithmetic, and the bounds are closer then.
         """
         high = self.high
-        if high is None:
-            return False
+        assert high is not None, "an amount is useless at measured rates only"
         most = -(-sourceAmount * high.numerator // high.denominator) - 1
         return most >= max(1, self.minimumDelivery(sourceAmount))
 

@@ -63,9 +63,9 @@ It falls by no more than this times its fourth root, which is less beyond 157 pa
 bucket of ten packets (cut * cut / step / 2) then loses nothing while a cut is made up for.
 """
 
-LARGEST_CUT: Final = 0.15
+LARGEST_CUT: Final = 0.1
 """
-The part of the rate that a cut takes away at most. It holds below 28 packets per second, where
+The part of the rate that a cut takes away at most. It holds below 64 packets per second, where
 several connections share little, and larger cuts would keep their shares far apart by chance.
 """
 

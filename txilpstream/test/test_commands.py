@@ -56,6 +56,7 @@ class CommandTests(SynchronousTestCase):
         self.pair.run(5)
         self.assertEqual(settled(self.pair.client), 5)
         session.setReserve(99, 5)
+        session.stopMoney(99)
         session.reserveSequences(session.nextSequence)
         session.sendMoney(self.streamID, 1)
         self.pair.run(5)

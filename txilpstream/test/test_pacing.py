@@ -130,7 +130,7 @@ class PacingTests(SynchronousTestCase):
             step, cut = PACING_RULE.step(rate), PACING_RULE.cut(rate)
             self.assertTrue(1.0 < cut / step < 4.0)
             self.assertLess(cut * cut / step / 2, 10.1)
-        self.assertAlmostEqual(PACING_RULE.cut(10.0), 1.5)
+        self.assertAlmostEqual(PACING_RULE.cut(10.0), 1.0)
 
     def test_bucket(self) -> None:
         """Nearly all of a bucket is used, and few packets are rejected."""

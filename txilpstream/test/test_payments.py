@@ -223,6 +223,16 @@ class OpenTests(PaymentTestCase):
         self.assertRaises(LocalError, pay, connection, sourceAmount=1)
         self.assertRaises(LocalError, quote, connection, sourceAmount=1)
 
+    def test_together(self) -> None:
+        """A quote on a connection that pays; both come to their end."""
+        self.start(MaximumPacketAmount(100))
+        connection = self.after(self.client.connect(self.credentials, minimumRate=Ratio(1)))
+        paying = pay(connection, sourceAmount=5000)
+        asked = [quote(connection, sourceAmount=1000) for _ in range(2)]
+        self.assertTrue(self.timed(paying, 5)[0].isComplete)
+        for each in asked:
+            self.assertEqual(self.successResultOf(each).expectedDelivery, 1000)
+
     def test_plugin(self) -> None:
         """A plugin is given back, and can be used again."""
         left, right = memoryPair(self.clock, left=LEFT, right=RIGHT)
@@ -548,8 +558,10 @@ class HardTests(PaymentTestCase):
         self.assertEqual(state.deliveredClaimed, error.result.deliveredClaimed)
         self.assertGreater(state.nextSequence, 1)
         again = pay(self.left, self.credentials, state=state, **terms)
-        self.assertTrue(self.timed(again)[0].isComplete)
-        self.assertIn(self.received(), (50_000, 50_001))
+        outcome, _ = self.timed(again)
+        result = getattr(outcome, "result", outcome)
+        self.assertLessEqual(self.received(), 50_001)
+        self.assertGreaterEqual(self.received(), 50_000 - 2 * result.inDoubt)
 
     def test_openingTakesTime(self) -> None:
         """The time limit and cancelling count from the start, whatever is waited for."""
