@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
+from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.moneyside import MoneySide
 from txilpstream.session.sender import LOW_WATER
 
@@ -41,12 +42,22 @@ class ProducerSide(MoneySide):
         self._producerIsPaused = False
 
     def loseWriteConnection(self) -> None:
-        """Close the sending half; a stream says how."""
-        raise NotImplementedError
+        """Close the sending half when all that was written and offered is delivered."""
+        if not self._isOver:
+            self.connection.session.closeStream(self.streamID)
+            self.connection.wake()
+
+    def _abort(self, reason: StreamError) -> None:
+        if not self._isOver:
+            self.connection.session.abortStream(
+                self.streamID, reason, ErrorCode.APPLICATION_ERROR, "aborted"
+            )
+            self.connection.wake()
 
     def _failed(self, method: str) -> None:
-        """The application raised; a stream says what follows."""
-        raise NotImplementedError
+        """The protocol or the producer raised: its stream ends, no other does."""
+        _log.failure("{method} of an application raised; its stream is closed", method=method)
+        self._abort(ConnectionEnded(f"{method} of the application raised"))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
+from txilpstream.errors import ConnectionEnded, StreamError
 from txilpstream.interfaces import IMoneyReceiver, IMoneyTransport
 from txilpstream.producerside import ProducerSide
 from txilpstream.protocol import StreamAddress, lostBecause
@@ -95,22 +95,9 @@ class Stream(ProducerSide):
             self.loseWriteConnection()
         self._readIsOver()
 
-    def loseWriteConnection(self) -> None:
-        """Close the sending half when all that was written and offered is delivered."""
-        if not self._isOver:
-            self.connection.session.closeStream(self.streamID)
-            self.connection.wake()
-
     def abortConnection(self) -> None:
         """Close the stream at once; what was not sent never will be."""
         self._abort(ConnectionEnded("the stream was aborted by this side"))
-
-    def _abort(self, reason: StreamError) -> None:
-        if not self._isOver:
-            self.connection.session.abortStream(
-                self.streamID, reason, ErrorCode.APPLICATION_ERROR, "aborted"
-            )
-            self.connection.wake()
 
     def getPeer(self) -> StreamAddress:
         """The other end."""
@@ -202,11 +189,6 @@ class Stream(ProducerSide):
                 self.protocol.writeConnectionLost()
             except Exception:
                 self._failed("writeConnectionLost")
-
-    def _failed(self, method: str) -> None:
-        """The protocol or the producer raised: its stream ends, no other does."""
-        _log.failure("{method} of an application raised; its stream is closed", method=method)
-        self._abort(ConnectionEnded(f"{method} of the application raised"))
 
     def closed(self, reason: StreamError | None, held: int = 0) -> None:
         """
