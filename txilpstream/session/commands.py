@@ -191,7 +191,8 @@ class StreamCommands:
         @raise LocalError: if it is not an amount of at least 1, or the sending half is closed.
         """
         checkAmount("the total to deliver", destinationAmount, minimum=1)
-        self._sendable(streamID).moneyOut.deliverMax = destinationAmount
+        money = self._sendable(streamID).moneyOut
+        money.deliverMax, money.isBounded = destinationAmount, True
 
     def stopMoney(self, streamID: int) -> None:
         """Let no money leave on a stream any more, that which comes back with a reject included."""
@@ -204,7 +205,7 @@ class StreamCommands:
         checkAmount("the reserve", sourceAmount)
         stream = self._state.streams.open.get(streamID)
         if stream is not None:
-            stream.moneyOut.reserved = sourceAmount
+            stream.moneyOut.reserved, stream.moneyOut.isBounded = sourceAmount, True
             self._state.streams.refresh(stream)
 
     def ignoreStream(self, streamID: int) -> None:

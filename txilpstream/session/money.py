@@ -19,6 +19,7 @@ class MoneySender:
 
     @ivar sendMax: offered in all.
     @ivar offered: what was ever offered, that which was taken back since included.
+    @ivar isBounded: whether there is a fixed delivery or a reserve.
     @ivar isStopped: whether what comes back is not offered again.
     @ivar held: in packets that wait for an answer.
     @ivar sent: in packets that were fulfilled.
@@ -39,6 +40,7 @@ class MoneySender:
         "deliveredMinimum",
         "held",
         "heldDelivery",
+        "isBounded",
         "isStopped",
         "isTold",
         "offered",
@@ -55,6 +57,7 @@ class MoneySender:
         self.offered = 0
         self.deliverMax = U64_MAX
         self.reserved = U64_MAX
+        self.isBounded = False
         self.isStopped = False
         self.held = 0
         self.sent = 0
@@ -75,11 +78,6 @@ class MoneySender:
     def unsent(self) -> int:
         """What is offered and has not left, in source units."""
         return self.sendMax - self.held - self.sent - self.unanswered
-
-    @property
-    def isBounded(self) -> bool:
-        """Whether there is a fixed delivery or a reserve."""
-        return self.deliverMax != U64_MAX or self.reserved != U64_MAX
 
     @property
     def probeable(self) -> int:

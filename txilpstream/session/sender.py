@@ -61,6 +61,7 @@ class Sender:
         "_patience",
         "_pollAt",
         "_pollDelay",
+        "_probing",
         "_state",
         "_stuckAt",
         "wakeAt",
@@ -71,6 +72,7 @@ class Sender:
         self._path = path
         self._packer = packer
         self._offers = offers
+        self._probing = offers.probing
         self._inFlight = path.inFlight
         self._control = path.control
         self._patience = path.patience
@@ -90,7 +92,7 @@ class Sender:
             or streams.dataReady
             or state.controls.pending
             or state.owesClose
-            or self._offers.probing.wanted
+            or self._probing.wanted
         )
 
     def build(self, now: float) -> Outgoing | None:
@@ -112,7 +114,7 @@ class Sender:
             state.events.append(ReserveNeeded(0))
             return None
         streams = state.streams
-        isAsked = self._offers.probing.wanted
+        isAsked = self._probing.wanted
         if streams.moneyReady or streams.dataReady or state.controls.pending or isAsked:
             if not self._isTime(now):
                 return None
@@ -142,7 +144,7 @@ class Sender:
         packet = None
         if streams.dataReady and (self._isDataTurn or not streams.moneyReady):
             packet = self._data(now)
-        if packet is None and (streams.moneyReady or self._offers.probing.wanted):
+        if packet is None and (streams.moneyReady or self._probing.wanted):
             packet = self._offers.next(now)
             if packet is None:
                 self.wakeAt = self._offers.readyAt
