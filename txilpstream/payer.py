@@ -25,6 +25,8 @@ from txilpstream.session import events
 from txilpstream.terms import Terms
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from txilpstream.connection import StreamConnection
     from txilpstream.paymentstate import PaymentState, Save
     from txilpstream.stream import Stream
@@ -73,7 +75,6 @@ class Payer:
         """
         self._deadline = deadline
         self._waitsUntil = 0.0
-        self._watch: Any = None
         self._terms = terms
         self._state = state
         self._account = account
@@ -83,7 +84,7 @@ class Payer:
         self._connection: StreamConnection | None = None
         self._stream: Stream | None = None
         self.outcome = Outcome(self._cancel)
-        self._timer: Any = None
+        self._calls: dict[str, IDelayedCall] = {}
         self._failure = ""
         self._smallest: int | None = None
         self._base = (state.sent, state.deliveredMinimum, state.deliveredClaimed)
@@ -127,14 +128,19 @@ class Payer:
         if self._reserve is not None:
             self._reserve.keep()
         self._waitsUntil = self._account.reactor.seconds() + self._deadline
-        self._watch = self._account.reactor.callLater(self._deadline, self._look)
+        self._later("deadline", self._deadline, self._look)
         connection.wake()
 
     def limit(self) -> None:
         """The time that the payment may take begins."""
         if self._timeout is not None:
             message = f"the payment was not over within {self._timeout} s"
-            self._timer = self._account.reactor.callLater(self._timeout, self._end, message)
+            self._later("timeout", self._timeout, self._end, message)
+
+    def _later(self, name: str, seconds: float, function: Callable[..., Any], *with_: Any) -> None:
+        """Call something later, unless the payment is over by then."""
+        if not self.isOver:
+            self._calls[name] = self._account.reactor.callLater(seconds, function, *with_)
 
     def failed(self, failure: Failure) -> None:
         """It could not even begin."""
@@ -150,7 +156,7 @@ class Payer:
         """End if no money was fulfilled for too long: the peer may take no more of it."""
         left = self._waitsUntil - self._account.reactor.seconds()
         if left > 0:
-            self._watch = self._account.reactor.callLater(left, self._look)
+            self._later("deadline", left, self._look)
         else:
             self._end(f"no money was fulfilled for {self._deadline} s")
 
@@ -198,24 +204,16 @@ class Payer:
             self._end(self._failure)
 
     def lost(self, reason: Failure) -> None:
-        """The stream is over."""
-        if self._stream is not None and self._stream.moneyInFlight and not self.isOver:
-            # The answers to what is on its way come to the connection all the same.
-            self._failure = self._failure or getattr(reason.value, "message", "the stream ended")
-            self._account.reactor.callLater(LAST_ANSWERS, self._end, self._failure)
-            self._poll()
-            return
-        error = reason.value
-        message = getattr(error, "message", "") or reason.getErrorMessage()
-        self._end(self._failure or message)
+        """The stream is over; the answers to what is on its way come all the same."""
+        message = getattr(reason.value, "message", "") or reason.getErrorMessage()
+        self._failure = self._failure or message
+        self._later("answers", LAST_ANSWERS, self._end, self._failure)
+        self._poll()
 
     def _poll(self) -> None:
         """Look whether what was on its way when the stream ended is answered."""
-        stream = self._stream
-        if stream is None or self.isOver:
-            return
-        if stream.moneyInFlight:
-            self._account.reactor.callLater(0.05, self._poll)
+        if self._stream is not None and self._stream.moneyInFlight:
+            self._later("poll", 0.05, self._poll)
         else:
             self._end(self._failure)
 
@@ -229,7 +227,7 @@ class Payer:
         session = stream.connection.session
         session.withdrawMoney(stream.streamID, stream.unsentMoney)
         session.stopMoney(stream.streamID)
-        self._account.reactor.callLater(0, self._check)
+        self._later("check", 0, self._check)
 
     def _cancel(self) -> None:
         self.stop("the payment was cancelled")
@@ -267,8 +265,8 @@ class Payer:
     def _end(self, reason: str) -> None:
         if self.isOver:
             return
-        for call in (self._timer, self._watch):
-            if call is not None and call.active():
+        for call in self._calls.values():
+            if call.active():
                 call.cancel()
         result = self.result()
         stream = self._stream

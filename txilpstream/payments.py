@@ -24,7 +24,7 @@ from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PaymentResult
 from txilpstream.payer import Payer
-from txilpstream.paymentstate import PaymentState
+from txilpstream.paymentstate import SPARE, PaymentState
 from txilpstream.session.events import RateLearned
 from txilpstream.terms import Asset, Terms
 
@@ -275,7 +275,7 @@ class Payment:
     def _cbAsset(self, connection: StreamConnection, client: StreamClient) -> Any:
         """The receiver's asset is known now; the floor is that of a session from its start."""
         asset = connection.session.peerAsset
-        self.state.nextSequence = connection.session.nextSequence + 100
+        self.state.nextSequence = connection.session.nextSequence + SPARE
         closed = connection.close(CLOSE_TIMEOUT)
         return closed.addCallback(lambda _: self._pay(client, asset))
 
