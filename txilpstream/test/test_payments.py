@@ -535,6 +535,31 @@ class HardTests(PaymentTestCase):
         self.assertEqual((error.result.sent, self.received()), (0, 0))
         self.assertRaises(LocalError, payment.start)
 
+    def test_nothingLeftBehind(self) -> None:
+        """A payment whose stream ends while money is on its way leaves no call in the reactor."""
+        self.start(MaximumPacketAmount(10))
+        payment = Payment(self.left, self.credentials, sourceAmount=100_000)
+        out: list[Any] = []
+        payer = payment.payer
+        payment.start().addErrback(out.append)
+        self.run_(0.5)
+        self.served.made[0].transport.loseConnection()
+        counts = []
+        for _ in range(100):
+            counts.append(sum(call.func.__self__ is payer for call in self.ownCalls()))
+            if out:
+                break
+            self.run_(0.01)
+        self.assertIsInstance(out[0].value, PaymentError)
+        self.assertGreater(max(counts), 2)
+        self.assertEqual(counts[-1], 0)
+        self.assertEqual(out[0].value.result.sent, self.received())
+
+    def ownCalls(self) -> list[Any]:
+        """The calls to come that are methods of something."""
+        calls: list[Any] = list(self.clock.getDelayedCalls())
+        return [call for call in calls if hasattr(call.func, "__self__")]
+
     def test_otherTerms(self) -> None:
         """A saved state goes with its own terms only."""
         self.start()
