@@ -104,10 +104,12 @@ class PluginBase:
         if handler is None:
             return self._unreachable
         try:
-            reply = handler(data)
+            reply: object = handler(data)
         except Exception:
             _log.failure("a data handler raised; its Prepare is rejected with T00")
             return self._internalError
+        if isinstance(reply, bytes):
+            return reply
         if isinstance(reply, Deferred):
             return reply.addCallbacks(self._cbReply, self._ebReply)
         return self._cbReply(reply)

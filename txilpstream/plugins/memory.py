@@ -123,8 +123,13 @@ class MemoryPlugin(PluginBase):
             self._reactor.callLater(0, self._resumeIfLow)
 
     def _deliver(self) -> None:
-        """Deliver what waits in the queue now; what is sent meanwhile waits for the next turn."""
+        """
+        Deliver what waits in the queue now; what is sent meanwhile waits for the next turn.
+
+        All are answered before the first answer is handed out: one end's work stays together.
+        """
         self._call = None
+        answered: list[tuple[Deferred[bytes], bytes]] = []
         queue = self._queue
         peer = self._peer
         for _ in range(len(queue)):
@@ -138,13 +143,15 @@ class MemoryPlugin(PluginBase):
             else:
                 reply = peer.answerPrepare(data)
             if isinstance(reply, bytes):
-                if not deferred.called:
-                    self._unanswered -= 1
-                    deferred.callback(reply)
+                answered.append((deferred, reply))
                 continue
             if not deferred.called:
                 self._delivered.add(deferred)
             reply.addCallback(self._cbAnswered, deferred)
+        for deferred, reply in answered:
+            if not deferred.called:
+                self._unanswered -= 1
+                deferred.callback(reply)
         self._resumeIfLow()
 
     def _cbAnswered(self, reply: bytes, deferred: Deferred[bytes]) -> None:

@@ -62,12 +62,39 @@ class EndingTests(MemoryTestCase):
         self.assertEqual(self.successResultOf(waiting), b"just in time")
 
     def test_withinBatch(self) -> None:
-        """A reply's callback disconnects: what follows in the same batch does not leave."""
-        first = self.left.sendData(b"a").addCallback(lambda _: self.left.disconnect())
+        """
+        A reply's callback disconnects: the other answers of the batch still come, and what was
+        sent since does not leave.
+        """
+        later: list[Deferred[bytes]] = []
+
+        def end(_: bytes) -> Deferred[None]:
+            later.append(self.left.sendData(b"c"))
+            return self.left.disconnect()
+
+        first = self.left.sendData(b"a").addCallback(end)
         second = self.left.sendData(b"b")
         self.clock.advance(0)
         self.clock.advance(0)
         self.successResultOf(first)
+        self.assertEqual(self.successResultOf(second), b"B")
+        self.failureResultOf(later[0], NotSent)
+        self.assertEqual(self.asked, [b"a", b"b"])
+
+    def test_handlerEndsBatch(self) -> None:
+        """The sender disconnects while a batch is delivered: the rest of it does not leave."""
+
+        def answer(data: bytes) -> bytes:
+            self.asked.append(data)
+            self.left.disconnect()
+            return b"A"
+
+        self.right.deregisterDataHandler()
+        self.right.registerDataHandler(answer)
+        first, second = self.left.sendData(b"a"), self.left.sendData(b"b")
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(first), b"A")
         self.failureResultOf(second, NotSent)
         self.assertEqual(self.asked, [b"a"])
 
