@@ -33,11 +33,13 @@ __all__ = ["Announcer"]
 class Announcer:
     """Builds control frames."""
 
-    __slots__ = ("_configuration", "_streams")
+    __slots__ = ("_configuration", "_encodedMaxStreamID", "_streams", "_toldMaxStreamID")
 
     def __init__(self, configuration: SessionConfiguration, streams: Streams) -> None:
         self._configuration = configuration
         self._streams = streams
+        self._toldMaxStreamID = 0
+        self._encodedMaxStreamID = b""
 
     def build(self, kind: int, streamID: int) -> Frame | None:
         """
@@ -87,6 +89,14 @@ class Announcer:
         """What we say of our own asset, None if it is not known."""
         code, scale = self._configuration.sourceAssetCode, self._configuration.sourceAssetScale
         return None if code is None or scale is None else ConnectionAssetDetails(code, scale)
+
+    def maxStreamID(self) -> bytes:
+        """The largest stream id that we accept, as an encoded frame."""
+        limit = self._streams.maxStreamID
+        if limit != self._toldMaxStreamID:
+            self._toldMaxStreamID = limit
+            self._encodedMaxStreamID = encodeFrame(ConnectionMaxStreamID(limit))
+        return self._encodedMaxStreamID
 
     def connectionMaxData(self) -> bytes:
         """What all streams take, as an encoded frame."""

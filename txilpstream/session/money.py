@@ -167,6 +167,8 @@ class MoneyReceiver:
         @param tolerance: which part of what remains may come on top, rounded up.
         """
         remaining = max(0, self.receiveMax - self.totalReceived)
+        if amount <= remaining:
+            return True
         most = min(remaining + tolerance.ceil(remaining), U64_MAX - self.totalReceived)
         return amount <= most
 

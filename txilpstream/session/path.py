@@ -6,7 +6,6 @@ This file joins them and decides nothing: who sends asks them, who settles tells
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from txilpstream.session.configuration import SessionConfiguration
@@ -60,7 +59,7 @@ class Path:
         self.patience = Patience()
         self.inFlight = InFlight()
         self.losses = 0
-        self._unheard: deque[SentPacket] = deque()
+        self._unheard: dict[int, SentPacket] = {}
 
     @property
     def roundTrip(self) -> float:
@@ -82,22 +81,23 @@ class Path:
         self.inFlight.add(packet)
         self.control.sent(packet.amount, now)
         if packet.fragments or packet.controls:
-            self._unheard.append(packet)
+            self._unheard[packet.sequence] = packet
 
     def resendAt(self) -> float:
         """When the oldest packet with something to be said again has waited long enough."""
         unheard, packets = self._unheard, self.inFlight.packets
         while unheard:
-            if unheard[0].sequence in packets:
-                return unheard[0].sentAt + self.resendAfter
-            unheard.popleft()
+            oldest = next(iter(unheard))
+            if oldest in packets:
+                return unheard[oldest].sentAt + self.resendAfter
+            del unheard[oldest]
         return NEVER
 
     def takeOverdue(self, now: float) -> list[SentPacket]:
         """The packets that have waited so long, each once; they still may be answered."""
         overdue = []
         while self.resendAt() <= now:
-            packet = self._unheard.popleft()
+            packet = self._unheard.pop(next(iter(self._unheard)))
             packet.isResent = True
             overdue.append(packet)
         return overdue

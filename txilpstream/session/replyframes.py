@@ -17,7 +17,6 @@ from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSING, SessionStream
 from txilpstream.session.streams import PEER_MAX_STREAM_ID
 from txilpstream.wire.frames import (
-    ConnectionMaxStreamID,
     ConnectionNewAddress,
     Frame,
     StreamClose,
@@ -64,7 +63,7 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
         _addCloses(state, touched, frames)
     frames.append(announcer.connectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
-        frames.append(ConnectionMaxStreamID(streams.maxStreamID))
+        frames.append(announcer.maxStreamID())
 
 
 def _addDeaf(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:
