@@ -1,0 +1,6 @@
+"""
+An embedded connector, for development, tests and small installations.
+
+L{Hub <txilpstream.hub.connector.Hub>} forwards packets between accounts, L{LocalHub
+<txilpstream.hub.local.LocalHub>} listens for them.
+"""
