@@ -29,6 +29,7 @@ __all__ = ["Account", "accountFor"]
 
 _INVALID: Final = encodeReject("F01", "", ERROR_NAMES["F01"])
 _UNREACHABLE: Final = encodeReject("F02", "", ERROR_NAMES["F02"])
+_CLOSING: Final = encodeReject("T99", "", ERROR_NAMES["T99"])
 
 _SEGMENT_OCTETS: Final = 12
 
@@ -112,6 +113,9 @@ class Account:
         self._isScheduled = False
         self._isOpen = False
         self._isLost = False
+        self._isDraining = False
+        self._asked = 0
+        self._drained: list[Deferred[None]] = []
         self._opening: list[Deferred[Account]] = []
 
     @classmethod
@@ -173,7 +177,7 @@ class Account:
 
     def _release(self) -> None:
         """Give the plugin's slots back."""
-        self._isOpen = False
+        self._isOpen = self._isDraining = False
         self.plugin.deregisterDataHandler()
         self.plugin.unregisterProducer()
 
@@ -249,7 +253,34 @@ class Account:
         answerer = self._routes.get(segment, self._default)
         if answerer is None:
             return _UNREACHABLE
-        return answerer(segment, prepare)
+        if self._isDraining:
+            return _CLOSING
+        reply = answerer(segment, prepare)
+        if isinstance(reply, bytes):
+            return reply
+        self._asked += 1
+        return reply.addBoth(self._answered)
+
+    def _answered(self, reply: Any) -> Any:
+        self._asked -= 1
+        if not self._asked:
+            drained, self._drained = self._drained, []
+            for deferred in drained:
+                deferred.callback(None)
+        return reply
+
+    def drain(self) -> Deferred[None]:
+        """
+        Refuse the peer's packets for now, with T99, until the account is closed.
+
+        @return: fires when those that came before are answered: applications may think long.
+        """
+        self._isDraining = True
+        if not self._asked:
+            return succeed(None)
+        drained: Deferred[None] = Deferred(self._drained.remove)
+        self._drained.append(drained)
+        return drained
 
     def ownAddress(self, segment: str) -> str:
         """

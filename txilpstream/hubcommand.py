@@ -1,0 +1,69 @@
+"""
+The subcommand C{hub}: runs a connector for this machine, and says in the end what it came to.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from txilpstream.errors import LocalError
+from txilpstream.servecommand import addSettings, portOf, readSettings
+from txilpstream.settings import Settings
+
+if TYPE_CHECKING:
+    from txilpstream.running import Running
+
+__all__ = ["SUMMARY", "addArguments", "run"]
+
+SUMMARY: Final = "run a connector that anybody on this machine can use"
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    addSettings(parser, lambda option: option.isHub)
+    parser.add_argument("--json", action="store_true", help="print JSON objects, one a line")
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Forward packets until somebody has had enough.
+
+    @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
+    """
+    try:
+        settings = readSettings(options)
+        if not (settings.btp or settings.http):
+            raise LocalError("--btp and --http are both 'none': nobody could come")
+    except LocalError as error:
+        print(f"txilpstream hub: {error}", file=stderr)
+        return 2
+    from txilpstream.running import Running
+
+    running = Running("hub", stderr)
+    return running.run(lambda reactor: _hub(reactor, settings, options, running, stdout))
+
+
+async def _hub(
+    reactor: Any, settings: Settings, options: Namespace, running: Running, stdout: TextIO
+) -> int:
+    from twisted.internet.defer import Deferred
+
+    from txilpstream.announcing import Announcements
+    from txilpstream.service import localHubFor
+
+    say = Announcements(stdout, isJSON=options.json)
+    local = localHubFor(reactor, settings)
+    await local.listen()
+    ports = {}
+    if local.btpPort is not None:
+        ports["btp"] = portOf(local.btpPort)
+    if local.httpPort is not None:
+        ports["http"] = portOf(local.httpPort)
+    say.hub(local.hub.address, ports)
+    enough: Deferred[None] = Deferred()
+    running.onInterrupt = lambda: enough.callback(None)
+    await enough
+    await local.stop()
+    say.accounts(local.hub.accounts.values())
+    return 0

@@ -1,0 +1,175 @@
+"""
+The subcommand C{pay}: makes one payment and says what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from txilpstream.errors import LocalError, PaymentError, PaymentResult
+from txilpstream.paying import addTermArguments, asPlain, checkTerms, inUnits, readTerms
+from txilpstream.progress import Amount, Progress, progressFor
+from txilpstream.terms import MOST_DATA, Asset
+
+if TYPE_CHECKING:
+    from txilpstream.account import Account
+    from txilpstream.credentials import Credentials
+    from txilpstream.payments import Payment
+    from txilpstream.running import Running
+
+__all__ = ["SUMMARY", "addArguments", "run"]
+
+SUMMARY: Final = "pay a payment pointer, a URL or credentials"
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    addTermArguments(parser)
+    parser.add_argument("--data", metavar="FILE", help="what goes with the first money")
+
+
+def _readData(path: str | None) -> bytes:
+    """
+    @raise LocalError: if the file cannot be read or is too large.
+    """
+    if path is None:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST_DATA + 1)
+    except OSError as error:
+        raise LocalError(f"--data: {path!r} cannot be read: {error.strerror}") from None
+    if len(data) > MOST_DATA:
+        raise LocalError(
+            f"--data: {path!r} has more than {MOST_DATA} bytes, which are the most that go with a "
+            "payment's first money"
+        )
+    return data
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Make the payment.
+
+    @return: 0 if it is paid in full, 1 if not, 2 for options that are not valid.
+    """
+    try:
+        checkTerms(options)
+        data = _readData(options.data)
+    except LocalError as error:
+        print(f"txilpstream pay: {error}", file=stderr)
+        return 2
+    from txilpstream.running import Running
+
+    running = Running("pay", stderr)
+    return running.run(lambda reactor: _pay(reactor, options, data, running, stdout, stderr))
+
+
+async def _pay(
+    reactor: Any, options: Namespace, data: bytes, running: Running, stdout: TextIO, stderr: TextIO
+) -> int:
+    from txilpstream.reaching import destinationAsset, openAccount, readDestination
+
+    credentials = await readDestination(reactor, options.destination, options, sys.stdin)
+    account = await openAccount(reactor, options)
+    try:
+        asset = await destinationAsset(account, credentials, options)
+        return await _payFrom(account, credentials, asset, options, data, running, stdout, stderr)
+    finally:
+        await account.close()
+
+
+async def _payFrom(
+    account: Account,
+    credentials: Credentials,
+    asset: Asset | None,
+    options: Namespace,
+    data: bytes,
+    running: Running,
+    stdout: TextIO,
+    stderr: TextIO,
+) -> int:
+    from txilpstream.payments import Payment
+
+    terms = readTerms(options, account.asset, asset)
+    _, timeout = checkTerms(options)
+    progress = None if options.json else progressFor(stderr)
+    payment = Payment(
+        account,
+        credentials,
+        timeout=timeout,
+        data=data,
+        progress=None if progress is None else _shower(account.reactor, progress, terms),
+        **terms,
+    )
+    running.onInterrupt = payment.stop
+    reason, status = "", 0
+    try:
+        result = await payment.start()
+    except PaymentError as error:
+        result, reason, status = error.result, error.message, 1
+    finally:
+        if progress is not None:
+            progress.close()
+    _print(result, payment, account.asset, asset, options, stdout)
+    if status:
+        _complain(result, reason, stderr)
+    return status
+
+
+def _shower(reactor: Any, progress: Progress, terms: dict[str, Any]) -> Any:
+    """Shows a result so far, not too often."""
+    shown = [reactor.seconds()]
+    isDelivery = "destinationAmount" in terms
+
+    def show(result: PaymentResult) -> None:
+        now = reactor.seconds()
+        if now - shown[0] < progress.interval:
+            return
+        shown[0] = now
+        if isDelivery:
+            amount = Amount("delivered", result.deliveredClaimed, result.destinationAmount)
+        else:
+            amount = Amount("sent", result.sent, result.sourceAmount)
+        progress.show([amount], f"{result.inDoubt:,} in doubt" if result.inDoubt else "")
+
+    return show
+
+
+def _print(
+    result: PaymentResult,
+    payment: Payment,
+    source: Asset | None,
+    destination: Asset | None,
+    options: Namespace,
+    stdout: TextIO,
+) -> None:
+    if options.json:
+        print(json.dumps(asPlain(result)), file=stdout)
+        return
+    connection = payment.connection
+    asset = destination or (None if connection is None else connection.session.peerAsset)
+    rows = [
+        ("sent", inUnits(result.sent, source)),
+        ("delivered at least", inUnits(result.deliveredMinimum, asset)),
+        ("delivered, as claimed", inUnits(result.deliveredClaimed, asset)),
+        ("in doubt", inUnits(result.inDoubt, source)),
+    ]
+    for name, value in rows:
+        print(f"{name:<24}{value}", file=stdout)
+
+
+def _complain(result: PaymentResult, reason: str, stderr: TextIO) -> None:
+    """Say what is missing, and every reject that was met."""
+    wanted, done = result.sourceAmount, result.sent
+    what = "sent"
+    if result.destinationAmount is not None:
+        wanted, done, what = result.destinationAmount, result.deliveredClaimed, "delivered"
+    print(f"txilpstream pay: {done:,} of {wanted:,} {what}: {reason}", file=stderr)
+    if result.inDoubt:
+        print(f"  {result.inDoubt:,} in doubt: no answer ever came for them", file=stderr)
+    for reject in result.rejects:
+        print(f"  {reject}", file=stderr)

@@ -1,0 +1,139 @@
+"""
+The subcommand C{ping}: finds out whether packets reach an address, and how long they take.
+
+What is sent is a packet without money that nobody can fulfill; who refuses it, and how, says how
+far it came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from txilpstream.errors import LocalError, StreamError
+from txilpstream.paying import addPluginArguments, readSeconds
+from txilpstream.settings import readAmount
+from txilpstream.wire.address import checkAddress
+from txilpstream.wire.ilp import ERROR_NAMES, Reject, decodeReply, encodePrepare, encodeTimestamp
+
+if TYPE_CHECKING:
+    from txilpstream.account import Account
+
+__all__ = ["SUMMARY", "addArguments", "run"]
+
+SUMMARY: Final = "find out whether packets reach an ILP address"
+
+DEFAULT_TIMEOUT: Final = 10.0
+
+INTERVAL: Final = 1.0
+"""Seconds between two packets."""
+
+_ON_THE_WAY: Final = ("F01", "F02", "F08", "R00", "R01", "R02")
+"""Codes that a node on the way gives; so are all that begin with T."""
+
+
+@dataclass(slots=True)
+class Echo:
+    """
+    What became of one packet.
+
+    @ivar code: of the reject; empty if there was no answer.
+    @ivar name: what the code means, or why there was no answer.
+    @ivar triggeredBy: who rejected it, as he says.
+    @ivar milliseconds: until the answer.
+    @ivar isReached: whether the packet came to its address.
+    """
+
+    code: str
+    name: str
+    triggeredBy: str
+    milliseconds: float
+    isReached: bool
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    parser.add_argument("address", metavar="ADDRESS", help="an ILP address")
+    parser.add_argument("--count", metavar="N", default="3", help="packets (%(default)s)")
+    parser.add_argument("--timeout", metavar="SECONDS", help="for each answer (10)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and no more")
+    addPluginArguments(parser)
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Send packets.
+
+    @return: 0 if one came to the address, 1 if not, 2 for options that are not valid.
+    """
+    try:
+        address = checkAddress(options.address)
+        count = readAmount("--count", options.count, minimum=1)
+        timeout = readSeconds("--timeout", options.timeout) or DEFAULT_TIMEOUT
+    except LocalError as error:
+        print(f"txilpstream ping: {error}", file=stderr)
+        return 2
+    from txilpstream.running import Running
+
+    return Running("ping", stderr).run(
+        lambda reactor: _ping(reactor, options, address, count, timeout, stdout)
+    )
+
+
+async def _ping(
+    reactor: Any, options: Namespace, address: str, count: int, timeout: float, stdout: TextIO
+) -> int:
+    from twisted.internet.task import deferLater
+
+    from txilpstream.reaching import openAccount
+
+    account = await openAccount(reactor, options)
+    echoes: list[Echo] = []
+    try:
+        for number in range(count):
+            if number:
+                await deferLater(reactor, INTERVAL)
+            echo = await _send(account, address, timeout)
+            echoes.append(echo)
+            if not options.json:
+                by = echo.triggeredBy or "a node without a name"
+                print(f"{echo.code} {echo.name}, by {by}: {echo.milliseconds:.1f} ms", file=stdout)
+    finally:
+        await account.close()
+    reached = [echo for echo in echoes if echo.isReached]
+    if options.json:
+        times = sorted(echo.milliseconds for echo in reached)
+        plain = {
+            "address": address,
+            "sent": len(echoes),
+            "reached": len(reached),
+            "milliseconds": median(times) if times else None,
+            "codes": sorted({echo.code for echo in echoes}),
+        }
+        print(json.dumps(plain), file=stdout)
+    return 0 if reached else 1
+
+
+async def _send(account: Account, address: str, timeout: float) -> Echo:
+    """Send one packet and judge its answer."""
+    reactor = account.reactor
+    expiresAt = encodeTimestamp(account.now() + timeout)
+    packet = encodePrepare(0, expiresAt, os.urandom(32), address, b"")
+    began = reactor.seconds()
+    try:
+        sent: Any = account.plugin.sendData(packet)
+        reply = decodeReply(await sent.addTimeout(timeout, reactor))
+    except Exception as error:
+        name = str(error) if isinstance(error, StreamError) else "no answer"
+        return Echo("---", name, "", (reactor.seconds() - began) * 1000, False)
+    milliseconds = (reactor.seconds() - began) * 1000
+    if not isinstance(reply, Reject):
+        return Echo("---", "a fulfillment that is none", "", milliseconds, False)
+    code = reply.code
+    isReached = code[0] != "T" and code not in _ON_THE_WAY
+    name = ERROR_NAMES.get(code, "")
+    return Echo(code, name, reply.triggeredBy, milliseconds, isReached)

@@ -1,0 +1,76 @@
+"""
+The subcommand C{quote}: says what a payment would cost; no money moves.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from txilpstream.errors import LocalError
+from txilpstream.paying import addTermArguments, asPlain, checkTerms, inUnits, readTerms
+
+if TYPE_CHECKING:
+    from txilpstream.payments import Quote
+    from txilpstream.terms import Asset
+
+__all__ = ["SUMMARY", "addArguments", "run"]
+
+SUMMARY: Final = "say what a payment would cost and deliver"
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    addTermArguments(parser)
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Ask.
+
+    @return: 0 if there is an answer, 1 if not, 2 for options that are not valid.
+    """
+    try:
+        checkTerms(options)
+    except LocalError as error:
+        print(f"txilpstream quote: {error}", file=stderr)
+        return 2
+    from txilpstream.running import Running
+
+    return Running("quote", stderr).run(lambda reactor: _quote(reactor, options, stdout))
+
+
+async def _quote(reactor: Any, options: Namespace, stdout: TextIO) -> int:
+    from txilpstream.payments import QUOTE_TIMEOUT, quote
+    from txilpstream.reaching import destinationAsset, openAccount, readDestination
+
+    credentials = await readDestination(reactor, options.destination, options, sys.stdin)
+    account = await openAccount(reactor, options)
+    try:
+        asset = await destinationAsset(account, credentials, options)
+        terms = readTerms(options, account.asset, asset)
+        _, timeout = checkTerms(options)
+        answer = await quote(account, credentials, timeout=timeout or QUOTE_TIMEOUT, **terms)
+        if options.json:
+            print(json.dumps(asPlain(answer)), file=stdout)
+        else:
+            _print(answer, account.asset, stdout)
+    finally:
+        await account.close()
+    return 0
+
+
+def _print(quote: Quote, source: Asset | None, stdout: TextIO) -> None:
+    asset = quote.destinationAsset
+    rows = [
+        ("leaves at most", inUnits(quote.sourceAmount, source)),
+        ("arrives at least", inUnits(quote.destinationAmount, asset)),
+        ("leaves, as expected", inUnits(quote.expectedSource, source)),
+        ("arrives, as expected", inUnits(quote.expectedDelivery, asset)),
+        ("rate", f"{quote.low} to {quote.high}, {float(quote.low):.6g} or a little more"),
+        ("least rate", str(quote.minimumRate)),
+    ]
+    for name, value in rows:
+        print(f"{name:<24}{value}", file=stdout)

@@ -1,0 +1,100 @@
+"""
+How a command reaches the network, and whom it deals with there.
+
+Without a word about a plugin it is the hub of this machine, as C{txilpstream serve} or
+C{txilpstream hub} run it, and as other implementations run theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from argparse import Namespace
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, Final, TextIO
+
+from txilpstream.account import Account
+from txilpstream.credentials import Credentials
+from txilpstream.errors import LocalError
+from txilpstream.payments import quote
+from txilpstream.plugins.registry import ENVIRONMENT_VARIABLE, pluginFromString
+from txilpstream.terms import Asset
+
+__all__ = [
+    "destinationAsset",
+    "localPlugin",
+    "openAccount",
+    "readDestination",
+]
+
+BTP_PORT: Final = 7768
+HTTP_PORT: Final = 7771
+LONGEST_CREDENTIALS: Final = 1 << 16
+
+
+def localPlugin() -> str:
+    """
+    The description of a plugin to the hub of this machine, with an account of its own.
+
+    It is by BTP if the extra C{btp} is there, else by ILP over HTTP, which can only send.
+    """
+    token = secrets.token_hex(16)
+    if find_spec("wsproto") is not None:
+        return f"btp+ws://:{token}@127.0.0.1:{BTP_PORT}"
+    return f"http://:{token}@127.0.0.1:{HTTP_PORT}/"
+
+
+async def openAccount(
+    reactor: Any, options: Namespace, environ: Mapping[str, str] = os.environ
+) -> Account:
+    """
+    Open the account that the options name.
+
+    @raise LocalError: if the plugin is not described well.
+    @raise ConnectionEnded: if it cannot connect.
+    """
+    description = options.plugin or environ.get(ENVIRONMENT_VARIABLE, "") or localPlugin()
+    plugin = pluginFromString(reactor, description, isInsecure=options.insecure)
+    try:
+        return await Account.open(reactor, plugin)
+    except BaseException:
+        await plugin.disconnect()
+        raise
+
+
+async def readDestination(
+    reactor: Any, text: str, options: Namespace, stdin: TextIO
+) -> Credentials:
+    """
+    Whom the words of a command mean.
+
+    @param text: a payment pointer, a URL, credentials as JSON, or C{-} for JSON on standard input.
+    @raise LocalError: if it is nothing of that.
+    @raise ConnectionEnded: if a pointer or URL cannot be asked.
+    """
+    if text == "-":
+        text = stdin.read(LONGEST_CREDENTIALS)
+        if not text.lstrip().startswith("{"):
+            raise LocalError("there are no credentials on standard input: they must be JSON")
+    if text.lstrip().startswith("{"):
+        try:
+            return Credentials.fromJSON(text)
+        except json.JSONDecodeError as error:
+            raise LocalError(f"the credentials are not JSON: {error}") from None
+    from txilpstream.spsp import resolve
+
+    return await resolve(reactor, text, isInsecure=options.insecure)
+
+
+async def destinationAsset(
+    account: Account, credentials: Credentials, options: Namespace
+) -> Asset | None:
+    """The receiver's asset; it is asked for where the amount is in its units."""
+    if credentials.assetCode is not None and credentials.assetScale is not None:
+        return credentials.assetCode, credentials.assetScale
+    if not (options.units and options.deliver):
+        return None
+    asked = await quote(account, credentials, sourceAmount=1, acceptAnyRate=True)
+    return asked.destinationAsset

@@ -1,0 +1,99 @@
+"""
+The subcommand C{receive}: prints credentials, and waits for whoever has them.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from txilpstream.errors import LocalError
+from txilpstream.paying import addPluginArguments
+from txilpstream.settings import readAmount, readSecretFile
+
+if TYPE_CHECKING:
+    from txilpstream.receiving import Received
+    from txilpstream.running import Running
+
+__all__ = ["SUMMARY", "addArguments", "run"]
+
+SUMMARY: Final = "print credentials and wait for money"
+
+TAG: Final = "receive"
+
+MOST_DATA: Final = 1 << 16
+"""Bytes of data that are kept to be shown."""
+
+CLOSE_TIMEOUT: Final = 5.0
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    parser.add_argument("--limit", metavar="N", help="take so many base units, and end then")
+    parser.add_argument("--json", action="store_true", help="print JSON objects, one a line")
+    parser.add_argument(
+        "--secret-file", metavar="PATH", help="the secret of addresses that outlive this command"
+    )
+    addPluginArguments(parser)
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Receive until the limit is reached, or somebody has had enough.
+
+    @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
+    """
+    try:
+        limit = None
+        if options.limit is not None:
+            limit = readAmount("--limit", options.limit, minimum=1)
+    except LocalError as error:
+        print(f"txilpstream receive: {error}", file=stderr)
+        return 2
+    from txilpstream.running import Running
+
+    running = Running("receive", stderr)
+    return running.run(lambda reactor: _receive(reactor, options, limit, running, stdout))
+
+
+async def _receive(
+    reactor: Any, options: Namespace, limit: int | None, running: Running, stdout: TextIO
+) -> int:
+    from twisted.internet.defer import Deferred, DeferredList
+
+    from txilpstream.announcing import Announcements
+    from txilpstream.reaching import openAccount
+    from txilpstream.receiving import Ledger, ReceivingFactory
+    from txilpstream.server import StreamServer
+
+    say = Announcements(stdout, isJSON=options.json)
+    enough: Deferred[None] = Deferred()
+    kept = bytearray()
+
+    def told(account: str, received: Received) -> None:
+        say.received(account, received.total, received.size)
+        if limit is not None and received.total >= limit and not enough.called:
+            enough.callback(None)
+
+    def keep(data: bytes) -> None:
+        kept.extend(data[: MOST_DATA - len(kept)])
+
+    secret = readSecretFile(options.secret_file) if options.secret_file else None
+    account = await openAccount(reactor, options)
+    ledger = Ledger(reactor, limit=limit, told=told)
+    server = StreamServer(account, secret, policy=None if limit is None else ledger)
+    try:
+        port = await server.listen(ReceivingFactory(ledger, keep))
+        credentials = server.generateCredentials(connectionTag=TAG).asJSON()
+        say.credentials(credentials)
+        running.onInterrupt = lambda: None if enough.called else enough.callback(None)
+        await enough
+        stopped: Any = port.stopListening()
+        stopped.addTimeout(CLOSE_TIMEOUT, reactor)
+        await DeferredList([stopped], consumeErrors=True)
+    finally:
+        ledger.tell()
+        await account.close()
+    say.ended(ledger.total, ledger.size, b64encode(kept).decode("ascii"))
+    return 0

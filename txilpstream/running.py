@@ -1,0 +1,110 @@
+"""
+How a command runs the reactor: until it is done, or somebody has had enough.
+
+The first SIGINT or SIGTERM asks the command to come to an end, the second does not ask any more.
+This module knows exit statuses and signals, and nothing of what is run.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Coroutine, Generator
+from types import FrameType
+from typing import Any, TextIO
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.failure import Failure
+
+from txilpstream.errors import LocalError, StreamError
+
+__all__ = ["INTERRUPTED", "Running"]
+
+INTERRUPTED = 130
+"""The exit status of a command that was ended by a signal before it was done."""
+
+Main = Callable[[Any], Coroutine[Deferred[Any], Any, int] | Generator[Deferred[Any], Any, int]]
+
+
+class Running:
+    """
+    One run of the reactor.
+
+    @ivar onInterrupt: called at the first signal; None to give the command up at once.
+    """
+
+    def __init__(self, name: str, stderr: TextIO, level: LogLevel = LogLevel.warn) -> None:
+        """
+        @param name: of the command, which stands before what goes wrong.
+        @param level: of what is logged to standard error.
+        """
+        self.onInterrupt: Callable[[], None] | None = None
+        self._name = name
+        self._stderr = stderr
+        self._level = level
+        self._status = 1
+        self._task: Deferred[int] | None = None
+        self._reactor: Any = None
+
+    def run(self, main: Main) -> int:
+        """
+        Run a coroutine function to its end.
+
+        @param main: takes the reactor and gives the exit status. A L{LocalError} that it raises is
+            said in a line and is status 2, any other L{StreamError} is status 1.
+        """
+        from twisted.internet import reactor
+
+        self._reactor = reactor
+        self._beginLogging()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._reactor.callWhenRunning(self._start, main)
+        self._reactor.run()
+        for number, action in before.items():
+            signal.signal(number, action)
+        return self._status
+
+    def _beginLogging(self) -> None:
+        predicate = LogLevelFilterPredicate(defaultLogLevel=self._level)
+        observer = FilteringLogObserver(textFileLogObserver(self._stderr), [predicate])
+        globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+
+    def _start(self, main: Main) -> None:
+        # The reactor's own actions are replaced only now: it sets them when it begins to run.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._signalled)
+        self._task = Deferred.fromCoroutine(main(self._reactor))
+        self._task.addCallbacks(self._cbDone, self._ebDone)
+        self._task.addBoth(lambda _: self._reactor.callLater(0, self._reactor.stop))
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._interrupt)
+
+    def _interrupt(self) -> None:
+        asked, self.onInterrupt = self.onInterrupt, None
+        if asked is not None:
+            asked()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _cbDone(self, status: int) -> None:
+        self._status = status
+
+    def _ebDone(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, CancelledError):
+            self._status = INTERRUPTED
+            return
+        self._status = 2 if isinstance(error, LocalError) else 1
+        if isinstance(error, (StreamError, CannotListenError)):
+            text = str(error)
+        else:
+            text = f"{type(error).__name__}: {error}"
+        print(f"txilpstream {self._name}: {text}", file=self._stderr)

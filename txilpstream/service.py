@@ -1,0 +1,265 @@
+"""
+A receiver as a Twisted service: an account, a server on it, payment pointers, and a hub if no
+plugin leads anywhere else.
+
+C{twistd txilpstream} and C{txilpstream serve} run the same service. This module joins what others
+do; what it is told is read in C{settings}, what it receives is counted in C{receiving}.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from txilpstream.account import Account
+from txilpstream.errors import LocalError
+from txilpstream.hub.connector import Hub
+from txilpstream.hub.local import LocalHub
+from txilpstream.plugins.memory import memoryPair
+from txilpstream.plugins.registry import pluginFromString
+from txilpstream.receiving import DEFAULT_ACCOUNT, Ledger, ReceivingFactory
+from txilpstream.server import StreamServer
+from txilpstream.settings import OPTIONS, Settings, readSecretFile
+from txilpstream.spspserver import SPSPResource, SPSPServer
+
+__all__ = ["Options", "ReceiverService", "makeService"]
+
+RECEIVER: Final = "receiver"
+"""The name of the receiver's own account on its hub."""
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that connections have to close in good order when the service stops."""
+
+FIRST_RETRY: Final = 1.0
+LONGEST_RETRY: Final = 30.0
+"""Seconds between two tries to reach the plugin's peer: from the first to the second, doubling."""
+
+_serverFromString: Any = serverFromString  # it has no annotations
+
+_log = Logger()
+
+
+class ReceiverService(Service):
+    """
+    Receives money and data, and tells the log.
+
+    @ivar settings: what it was told.
+    @ivar ledger: what it has received.
+    @ivar account: its account, None until it is open.
+    @ivar server: what makes credentials, None until it listens.
+    @ivar local: its own hub, None if it has a plugin.
+    @ivar spsp: what answers payment pointers, None if nothing does.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, *, isPatient: bool = False) -> None:
+        """
+        @param isPatient: whether to try again and again if the plugin's peer is not there.
+        """
+        self.setName("txilpstream")  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self.ledger = Ledger(reactor, limits=settings.accounts, limit=settings.limit)
+        self.account: Account | None = None
+        self.server: StreamServer | None = None
+        self.local: LocalHub | None = None
+        self.spsp: SPSPServer | None = None
+        self._reactor = reactor
+        self._isPatient = isPatient
+        self._starting: Deferred[None] | None = None
+        self._ready: list[Deferred[None]] = []
+        self._outcome: Any = None
+
+    # --- Start --------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Start; L{whenReady} tells how it went."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._outcome = None
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addBoth(self._started)
+
+    def whenReady(self) -> Deferred[None]:
+        """Fires when the service can be paid; fails if it cannot be started."""
+        ready: Deferred[None] = Deferred()
+        self._ready.append(ready)
+        if self._outcome is not None:
+            self._tellReady()
+        return ready
+
+    def _started(self, outcome: Any) -> None:
+        self._starting = None
+        self._outcome = outcome if isinstance(outcome, Failure) else True
+        error = outcome.value if isinstance(outcome, Failure) else None
+        if error is not None and not self._ready and not isinstance(error, CancelledError):
+            _log.critical("the service cannot start: {error}", error=str(error))
+        self._tellReady()
+
+    def _tellReady(self) -> None:
+        ready, self._ready = self._ready, []
+        for deferred in ready:
+            if isinstance(self._outcome, Failure):
+                deferred.errback(self._outcome)
+            else:
+                deferred.callback(None)
+
+    async def _start(self) -> None:
+        settings = self.settings
+        secret = readSecretFile(settings.secretFile)
+        plugin = await self._openHub() if not settings.plugin else None
+        self.account = await self._openAccount(plugin)
+        ledger = self.ledger
+        isLimited = settings.limit is not None or any(
+            limit is not None for limit in (settings.accounts or {}).values()
+        )
+        self.server = StreamServer(self.account, secret, policy=ledger if isLimited else None)
+        await self.server.listen(ReceivingFactory(ledger))
+        if settings.spsp:
+            accounts = None if settings.accounts is None else self._findAccount
+            resource = SPSPResource(self.server, accounts)
+            endpoint = _serverFromString(self._reactor, settings.spsp)
+            spsp = SPSPServer(self._reactor, endpoint, resource)
+            await spsp.listen()
+            self.spsp = spsp
+        _log.info("{address} can be paid", address=self.account.address)
+
+    def _findAccount(self, path: str) -> dict[str, str] | None:
+        """What an account's credentials carry, None if there is no such account."""
+        name = path.strip("/") or DEFAULT_ACCOUNT
+        known = self.settings.accounts or {}
+        return {"connectionTag": name.replace("/", ".")} if name in known else None
+
+    async def _openHub(self) -> Any:
+        """Start the hub; the plugin that is returned leads to it."""
+        settings, reactor = self.settings, self._reactor
+        self.local = localHubFor(reactor, settings)
+        ours, theirs = memoryPair(reactor)
+        await ours.connect()
+        self.local.addAccount(RECEIVER, settings.made, plugin=theirs)
+        await self.local.listen()
+        return ours
+
+    async def _openAccount(self, plugin: Any) -> Account:
+        """Open the account; a patient service waits for whoever is not there yet."""
+        delay = FIRST_RETRY
+        while True:
+            if plugin is None:
+                plugin = pluginFromString(self._reactor, self.settings.plugin)
+            try:
+                return await Account.open(self._reactor, plugin)
+            except LocalError:
+                raise
+            except Exception as error:
+                await plugin.disconnect()
+                if not self._isPatient:
+                    raise
+                _log.warn(
+                    "the plugin's peer cannot be reached, next try in {delay} s: {error}",
+                    delay=delay,
+                    error=str(error),
+                )
+            plugin = None
+            await deferLater(self._reactor, delay)
+            delay = min(2 * delay, LONGEST_RETRY)
+
+    # --- Stop ---------------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Refuse new packets with T99, answer those that came, close connections, and disconnect.
+
+        @return: fires when nothing is left.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        starting = self._starting
+        if starting is not None:
+            starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        account, server, spsp, local = self.account, self.server, self.spsp, self.local
+        self.account = self.server = self.spsp = self.local = None
+        if spsp is not None:
+            await spsp.stop()
+        if account is not None:
+            await self._atMost(account.drain())
+        if server is not None:
+            await self._atMost(server.stop())
+        if local is not None:
+            await local.stop()
+        if account is not None:
+            await self._atMost(account.close())
+        self.ledger.tell()
+
+    def _atMost(self, wait: Deferred[None]) -> Deferred[Any]:
+        """Wait for something, not too long, and whatever its outcome."""
+        wait.addTimeout(CLOSE_TIMEOUT, self._reactor)
+        return DeferredList([wait], consumeErrors=True)
+
+
+def localHubFor(reactor: Any, settings: Settings) -> LocalHub:
+    """
+    The hub that the settings describe, not started yet.
+
+    @raise LocalError: if one of them is not valid.
+    """
+
+    def endpoint(text: str) -> Any:
+        return _serverFromString(reactor, text) if text else None
+
+    return LocalHub(
+        reactor,
+        Hub(reactor, settings.address),
+        btp=endpoint(settings.btp),
+        http=endpoint(settings.http),
+        options=settings.made,
+    )
+
+
+class Options(UsageOptions):
+    """The options of C{twistd txilpstream}; each may come from the environment too."""
+
+    longdesc = (
+        "Receive Interledger payments. Without a plugin it runs a hub of its own. Each option may "
+        "be given as an environment variable, such as TXILPSTREAM_SECRET_FILE."
+    )
+    optParameters = [
+        [option.name, None, None, f"{option.help} [{option.default or 'none'}]"]
+        for option in OPTIONS
+        if not option.isList
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["account"] = []
+        self.settings = Settings()
+
+    def opt_account(self, text: str) -> None:
+        """
+        Who can be paid, and how much in all, as NAME or NAME=LIMIT; may be given more than once.
+        """
+        self["account"].append(text)
+
+    def postOptions(self) -> None:
+        """
+        Read them.
+
+        @raise UsageError: if one is not valid.
+        """
+        try:
+            self.settings = Settings.fromTexts(self)
+        except LocalError as error:
+            raise UsageError(str(error)) from None
+
+
+def makeService(options: Options) -> ReceiverService:
+    """Make the service for C{twistd}."""
+    from twisted.internet import reactor
+
+    return ReceiverService(reactor, options.settings, isPatient=True)

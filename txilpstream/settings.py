@@ -1,0 +1,218 @@
+"""
+What a service is told: by the words of a command, by twistd's options, or by the environment.
+
+Each setting has one name, one text form and one meaning wherever it comes from. This module reads
+texts, and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from txilpstream.amounts import checkAmount
+from txilpstream.errors import LocalError
+from txilpstream.hub.accounts import AccountOptions
+from txilpstream.wire.address import checkAddress, isSegment
+
+__all__ = ["OPTIONS", "Option", "Settings", "endpointFor", "readAmount", "readSecretFile"]
+
+SECRET_LENGTH: Final = 32
+
+_ASSET: Final = re.compile(r"([!-.0-~]{1,100})/(\d{1,3})", re.ASCII)
+
+
+@dataclass(slots=True, frozen=True)
+class Option:
+    """
+    One setting as people see it.
+
+    @ivar name: such as C{secret-file}; the environment has it as C{TXILPSTREAM_SECRET_FILE}.
+    @ivar metavar: what stands for its value in a help text.
+    @ivar help: what it means, in a line.
+    @ivar default: its text if nobody says anything.
+    @ivar isList: whether it may be given more than once; in the environment with spaces between.
+    @ivar isHub: whether it is for the hub.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    default: str = ""
+    isList: bool = False
+    isHub: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The name of its environment variable."""
+        return "TXILPSTREAM_" + self.name.upper().replace("-", "_")
+
+
+OPTIONS: Final = (
+    Option("plugin", "PLUGIN", "what carries packets (ILP_PLUGIN, or else a hub inside)"),
+    Option("secret-file", "PATH", "the server's secret; it is made, for its owner's eyes only"),
+    Option("spsp", "PORT", "port or endpoint for payment pointers, or 'none'", "7770"),
+    Option(
+        "account", "NAME[=LIMIT]", "who can be paid, and how much in all (anybody)", isList=True
+    ),
+    Option("limit", "N", "units that an account without a limit of its own takes in all"),
+    Option("http", "PORT", "the hub's port for ILP over HTTP, or 'none'", "7771", isHub=True),
+    Option("btp", "PORT", "the hub's port for BTP, or 'none'", "7768", isHub=True),
+    Option("address", "ADDRESS", "the hub's own ILP address", "test.hub", isHub=True),
+    Option("asset", "CODE/SCALE", "the asset of the hub's accounts", "USD/9", isHub=True),
+)
+"""Every setting of a service."""
+
+
+def readAmount(name: str, text: str, *, minimum: int = 0) -> int:
+    """
+    Read a whole number of base units.
+
+    @param name: of the option, for the error.
+    @raise LocalError: if it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise LocalError(f"{name} is {text[:40]!r}: it must be a whole number of base units")
+    return checkAmount(name, int(text), minimum=minimum)
+
+
+def endpointFor(name: str, text: str) -> str:
+    """
+    The description of a listening endpoint; empty for none.
+
+    @param text: a port on 127.0.0.1, of which 0 is any that is free; an endpoint's description; or
+        C{none}.
+    @raise LocalError: if it is nothing of that.
+    """
+    if text == "none":
+        return ""
+    if ":" in text:
+        return text
+    if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 65536:
+        return f"tcp:{int(text)}:interface=127.0.0.1"
+    raise LocalError(
+        f"{name} is {text[:40]!r}: it must be a port from 0 to 65535, 'none', or an endpoint such "
+        "as 'tcp:8080:interface=0.0.0.0'"
+    )
+
+
+def _readAsset(text: str) -> AccountOptions:
+    found = _ASSET.fullmatch(text)
+    if found is None:
+        raise LocalError(f"--asset is {text[:40]!r}: it must be like 'USD/9', a code and its scale")
+    return AccountOptions(found[1], int(found[2]))
+
+
+def _readAccount(text: str) -> tuple[str, int | None]:
+    name, _, limit = text.partition("=")
+    if not all(isSegment(part) for part in name.split("/")) or len(name) > 100:
+        raise LocalError(
+            f"--account is {text[:40]!r}: it must be like 'alice' or 'alice=1000', of letters, "
+            "digits and the characters _ ~ - /"
+        )
+    return name, readAmount("--account's limit", limit) if limit else None
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """
+    What a service is told, read and checked.
+
+    @ivar plugin: a plugin's description; empty for a hub inside.
+    @ivar secretFile: where the server's secret is; empty for the user's own place.
+    @ivar spsp: the endpoint for payment pointers; empty for none.
+    @ivar accounts: who can be paid, and how much in all; None if anybody can.
+    @ivar limit: of accounts that have none of their own; None for no limit.
+    @ivar http: the hub's endpoint for ILP over HTTP; empty for none.
+    @ivar btp: the same for BTP.
+    @ivar address: the hub's ILP address.
+    @ivar made: the hub's accounts that are made on first use.
+    """
+
+    plugin: str = ""
+    secretFile: str = ""
+    spsp: str = ""
+    accounts: Mapping[str, int | None] | None = None
+    limit: int | None = None
+    http: str = ""
+    btp: str = ""
+    address: str = "test.hub"
+    made: AccountOptions = field(default_factory=AccountOptions)
+
+    @classmethod
+    def fromTexts(
+        cls, texts: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+    ) -> Settings:
+        """
+        Read settings as people write them.
+
+        @param texts: by the names in L{OPTIONS}; what is missing, None or an empty list is taken
+            from the environment, then from the defaults.
+        @raise LocalError: if one is not valid; it names the option.
+        """
+        known: dict[str, Any] = {}
+        for option in OPTIONS:
+            text = texts.get(option.name)
+            if text is None or text == []:
+                text = environ.get(option.variable, option.default)
+                if option.isList:
+                    text = text.split()
+            known[option.name] = text
+        accounts: Sequence[str] = known["account"]
+        limit = known["limit"]
+        return cls(
+            known["plugin"] or environ.get("ILP_PLUGIN", ""),
+            known["secret-file"],
+            endpointFor("--spsp", known["spsp"]),
+            dict(map(_readAccount, accounts)) if accounts else None,
+            readAmount("--limit", limit) if limit else None,
+            endpointFor("--http", known["http"]),
+            endpointFor("--btp", known["btp"]),
+            checkAddress(known["address"]),
+            _readAsset(known["asset"]),
+        )
+
+
+def _ownPlace() -> Path:
+    """Where a user's secret is if nobody says anything else."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "txilpstream" / "secret"
+
+
+def readSecretFile(path: str) -> bytes:
+    """
+    Read the secret of a server, or make it.
+
+    It is made with mode 0600, so that nobody but its owner reads it.
+
+    @param path: of the file; empty for one in the user's state folder.
+    @raise LocalError: if it cannot be read or made, or holds no secret.
+    """
+    from txilpstream.strings import readSecret
+
+    place = Path(path) if path else _ownPlace()
+    try:
+        if not path:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            text = place.read_text(encoding="ascii", errors="replace").strip()
+            if not text:
+                raise LocalError(f"the secret file {str(place)!r} is empty: remove it") from None
+            return readSecret(text)
+        secret = os.urandom(SECRET_LENGTH)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secret.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise LocalError(
+            f"the secret file {str(place)!r} cannot be read or made: {error.strerror}; name "
+            "another one with --secret-file"
+        ) from None
+    return secret

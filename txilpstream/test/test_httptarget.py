@@ -1,0 +1,134 @@
+"""URLs of HTTP peers."""
+
+from __future__ import annotations
+
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import BrowserLikePolicyForHTTPS
+
+from txilpstream.errors import LocalError
+from txilpstream.plugins.httptarget import Target, checkToken, makeEndpoint, parseTarget
+from txilpstream.test.httppeers import Ignorant, connect
+
+
+class TargetTests(SynchronousTestCase):
+    """What a URL says."""
+
+    def test_parts(self) -> None:
+        for url, host, port, isSecure, uri, authority in (
+            ("https://a.example", "a.example", 443, True, b"https://a.example/", b"a.example"),
+            (
+                "https://a.example:8080/ilp?x=1#y",
+                "a.example",
+                8080,
+                True,
+                b"https://a.example:8080/ilp?x=1",
+                b"a.example:8080",
+            ),
+            ("https://A.Example:443", "a.example", 443, True, b"https://a.example/", b"a.example"),
+            ("http://localhost:80/", "localhost", 80, False, b"http://localhost/", b"localhost"),
+            ("http://[::1]:81/", "::1", 81, False, b"http://[::1]:81/", b"[::1]:81"),
+            (
+                "https://b\xfccher.example/",
+                "xn--bcher-kva.example",
+                443,
+                True,
+                b"https://xn--bcher-kva.example/",
+                b"xn--bcher-kva.example",
+            ),
+        ):
+            target = parseTarget(url, "", False)
+            self.assertEqual(target, Target(host, port, isSecure, uri, b""))
+            self.assertEqual(target.authority, authority)
+
+    def test_token(self) -> None:
+        url = "https://:se%2fcret@a.example/p"
+        target = parseTarget(url, "", False)
+        self.assertEqual((target.token, target.uri), (b"se/cret", b"https://a.example/p"))
+        self.assertNotIn("cret", repr(target))
+        self.assertNotIn("/p", repr(target))
+        self.assertEqual(parseTarget(url, "other", False).token, b"other")
+
+    def test_loopback(self) -> None:
+        """Without TLS a URL goes no further than this machine, unless that is wanted."""
+        for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]"):
+            parseTarget(f"http://{host}:3002/", "", False)
+        for host in ("a.example", "10.0.0.1", "[2001:db8::1]", "localhost.example", "127.0.0.x"):
+            error = self.assertRaises(LocalError, parseTarget, f"http://:s3@{host}/", "", False)
+            self.assertIn("insecure=yes", str(error))
+            self.assertNotIn("s3", str(error))
+            parseTarget(f"http://{host}:3002/", "", True)
+
+    def test_bad(self) -> None:
+        """No error shows what may be a secret."""
+        for url, token in (
+            ("", ""),
+            ("ftp://:s3cret@a.example", ""),
+            ("https://:s3cret@", ""),
+            ("https://:s3cret@a.example:99999", ""),
+            ("https://:s3cret@[::1", ""),
+            ("https://:s3cret@a..b\xff/", ""),
+            ("https://:s3cret@a b/", ""),
+            ("https://s3cret@a.example/", ""),
+            ("https://s3cret:x@a.example/", ""),
+            ("https://a.example/s3cret\xff", ""),
+            ("https://a.example/?s3cret x", ""),
+            ("https://:s3cret%0d%0aX@a.example/", ""),
+            ("https://a.example/", "s3cret\r\nHost: x"),
+            ("https://a.example/", "s3cret\xff"),
+        ):
+            error = self.assertRaises(LocalError, parseTarget, url, token, False)
+            self.assertNotIn("s3cret", str(error))
+
+    def test_checkToken(self) -> None:
+        self.assertEqual(checkToken("token", "a"), "a")
+        self.assertRaises(LocalError, checkToken, "token", "a b")
+
+
+class EndpointTests(SynchronousTestCase):
+    """What connects to it."""
+
+    def dial(self, url: str) -> tuple[str, int, bytes]:
+        """Give where a connection goes, and what is said first."""
+        reactor = MemoryReactorClock()
+        target = parseTarget(url, "", True)
+        endpoint = makeEndpoint(reactor, target, None, None)
+        factory = Factory.forProtocol(Ignorant)
+        factory.noisy = False
+        connecting = endpoint.connect(factory)
+        host, port, client, timeout, _ = reactor.tcpClients[0]
+        self.assertEqual(timeout, 10.0)
+        transport = connect(reactor, client.buildProtocol(None))
+        self.successResultOf(connecting)
+        return host, port, transport.take()
+
+    def test_plain(self) -> None:
+        self.assertEqual(self.dial("http://127.0.0.2:80"), ("127.0.0.2", 80, b""))
+        self.assertEqual(self.dial("http://[::1]:81"), ("::1", 81, b""))
+
+    def test_secure(self) -> None:
+        host, port, said = self.dial("https://127.0.0.2")
+        self.assertEqual((host, port, said[:2]), ("127.0.0.2", 443, b"\x16\x03"))
+
+    def test_name(self) -> None:
+        reactor = MemoryReactorClock()
+        endpoint = makeEndpoint(reactor, parseTarget("http://localhost", "", False), None, None)
+        connecting = endpoint.connect(Factory.forProtocol(Ignorant))
+        reactor.advance(0)
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 80))
+        connecting.cancel()
+        self.failureResultOf(connecting)
+
+    def test_both(self) -> None:
+        """Whoever brings a policy decides by it what is shown to the peer."""
+        target = parseTarget("https://a.example", "", False)
+        self.assertRaises(
+            LocalError,
+            makeEndpoint,
+            MemoryReactorClock(),
+            target,
+            BrowserLikePolicyForHTTPS(),
+            CertificateOptions(),
+        )

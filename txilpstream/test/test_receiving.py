@@ -1,0 +1,105 @@
+"""What a service received, by account."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
+from txilpstream.protocol import StreamAddress
+from txilpstream.receiving import Ledger, Received, ReceivingFactory
+
+
+def request(account: str, amount: int) -> PaymentRequest:
+    """A packet of money for an account."""
+    return PaymentRequest(b"c" * 32, account, amount, ((1, amount),), 1e9, "")
+
+
+class LedgerTests(SynchronousTestCase):
+    """Counts, limits and the log."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.keep)
+        self.addCleanup(globalLogPublisher.removeObserver, self.keep)
+        self.told: list[tuple[str, int, int]] = []
+
+    def keep(self, event: LogEvent) -> None:
+        """Keep what is logged of what was received."""
+        if event["log_namespace"] == "txilpstream.receiving":
+            self.events.append(event)
+
+    def ledger(self, **options: object) -> Ledger:
+        """A ledger that tells the test."""
+
+        def tell(account: str, received: Received) -> None:
+            self.told.append((account, received.total, received.size))
+
+        return Ledger(self.clock, told=tell, **options)  # type: ignore[arg-type]
+
+    def test_told(self) -> None:
+        """Once a second, what is new of each account; nothing where nothing is new."""
+        ledger = self.ledger()
+        ledger.credit("alice", 5)
+        ledger.credit("alice", 6)
+        ledger.take("bob", 3)
+        self.assertEqual(self.told, [])
+        self.clock.advance(1)
+        self.assertEqual(self.told, [("alice", 11, 0), ("bob", 0, 3)])
+        self.clock.advance(5)
+        ledger.credit("alice", 1)
+        self.clock.advance(1)
+        self.assertEqual(self.told[2:], [("alice", 12, 0)])
+        last = self.events[-1]
+        self.assertEqual((last["account"], last["amount"], last["total"]), ("alice", 1, 12))
+        self.assertEqual((ledger.total, ledger.size), (12, 3))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_tellNow(self) -> None:
+        ledger = self.ledger()
+        ledger.credit("alice", 5)
+        ledger.tell()
+        self.assertEqual(self.told, [("alice", 5, 0)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        ledger.tell()
+        self.assertEqual(len(self.told), 1)
+
+    def test_nobodyIsTold(self) -> None:
+        ledger = Ledger(self.clock)
+        ledger.credit("alice", 5)
+        self.clock.advance(1)
+        self.assertEqual(len(self.events), 1)
+
+    def test_limits(self) -> None:
+        """What was accepted counts at once, whether it was credited yet or not."""
+        ledger = self.ledger(limits={"alice": 10, "bob": None}, limit=3)
+        verifyObject(IPaymentPolicy, ledger)
+        self.assertTrue(ledger.judgePayment(request("alice", 10)))
+        refusal = ledger.judgePayment(request("alice", 1))
+        self.assertIsInstance(refusal, Refusal)
+        self.assertIn("10 units", str(refusal))
+        self.assertIsInstance(ledger.judgePayment(request("bob", 4)), Refusal)
+        self.assertIs(ledger.judgePayment(request("bob", 3)), True)
+        self.assertIsInstance(ledger.judgePayment(request("", 4)), Refusal)
+        self.assertIs(self.ledger().judgePayment(request("bob", 4)), True)
+
+
+class FactoryTests(SynchronousTestCase):
+    """Protocols for streams."""
+
+    def test_counts(self) -> None:
+        ledger = Ledger(Clock())
+        seen: list[bytes] = []
+        for tag, name in (("alice", "alice"), ("", "default")):
+            address = StreamAddress("test.x", 1, tag)
+            protocol = ReceivingFactory(ledger, seen.append).buildProtocol(address)
+            protocol.moneyReceived(7)  # type: ignore[attr-defined]
+            protocol.dataReceived(b"abc")
+            self.assertEqual(ledger.accounts[name].total, 7)
+        self.assertEqual(seen, [b"abc", b"abc"])
+        protocol = ReceivingFactory(ledger).buildProtocol(None)
+        protocol.dataReceived(b"x")
+        self.assertEqual(ledger.accounts["default"].size, 4)
