@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import json
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+import re
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from txilpstream.crypto import ENVELOPE_OVERHEAD, IV_LENGTH, checkSecret
+from txilpstream.crypto import ENVELOPE_OVERHEAD, IV_LENGTH, SECRET_LENGTH, checkSecret
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isSegment, join
+from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
 
-__all__ = ["Credentials", "Token", "TokenReader"]
+__all__ = ["Credentials", "Token", "TokenReader", "readOctets"]
 
 _TOKEN_NONCE_LENGTH: Final = 18
 _RECEIPT_NONCE_LENGTH: Final = 16
@@ -49,6 +51,71 @@ def _decodeText(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return octets if _encodeText(octets) == text else None
+
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+", re.ASCII)
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+def readOctets(text: object, length: int) -> bytes | None:
+    """
+    Read octets as other programs write them: base64 or base64url, padded or not.
+
+    @param text: anything that came from elsewhere.
+    @param length: how many octets there must be.
+    @return: None if it is something else.
+    """
+    if not isinstance(text, str) or len(text) > 2 * length + 4:
+        return None
+    plain = text.rstrip("=")
+    padded = plain + "=" * (-len(plain) % 4)
+    if len(plain) != -(-4 * length // 3) or text not in (plain, padded):
+        return None
+    if _BASE64.fullmatch(plain) is None:
+        return None
+    return b64decode(padded.translate(_TO_STANDARD))
+
+
+_ASSET_CODE_LENGTH: Final = 255
+"""The most characters of an asset's code that are believed; IL-DCP can say no more either."""
+
+
+def _isAsset(code: object, scale: object) -> bool:
+    """Whether these are what they should be where they are there, and one of them is."""
+    if code is None and scale is None:
+        return False
+    if code is not None and not (
+        isinstance(code, str) and 0 < len(code) <= _ASSET_CODE_LENGTH and code.isprintable()
+    ):
+        return False
+    return scale is None or (type(scale) is int and 0 <= scale <= 255)
+
+
+def _assetsIn(source: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Whatever stands where programs of different age put the asset, the newest first."""
+    for place in (source, source.get("asset_info"), source.get("ledger_info")):
+        if isinstance(place, Mapping):
+            yield place.get("asset_code"), place.get("asset_scale")
+            yield place.get("assetCode"), place.get("assetScale")
+    info = source.get("asset_info")
+    if isinstance(info, Mapping):
+        yield info.get("code"), info.get("scale")
+
+
+def _credentialsFrom(
+    what: str, address: object, secret: object, assets: Iterator[tuple[Any, Any]], receipts: object
+) -> Credentials:
+    """
+    @raise DecodeError: if address or secret are not what they should be. Neither is shown: a
+        program that mixes its fields up must not have a secret written into somebody's log.
+    """
+    if not isinstance(address, str) or not isAddress(address):
+        raise DecodeError(f"{what} has no valid ILP address to pay to")
+    octets = readOctets(secret, SECRET_LENGTH)
+    if octets is None:
+        raise DecodeError(f"{what} has no shared secret of {SECRET_LENGTH} octets in base64")
+    code, scale = next((asset for asset in assets if _isAsset(*asset)), (None, None))
+    return Credentials(address, octets, code, scale, receipts is True)
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,6 +144,108 @@ class Credentials:
         """
         checkAddress(self.destinationAddress)
         checkSecret("the shared secret", self.sharedSecret)
+
+    def asJSON(self) -> dict[str, Any]:
+        """
+        What C{json.dumps} makes the answer of an SPSP server of (RFC 9).
+
+        It contains the shared secret, in base64 with padding.
+
+        @return: C{destination_account}, C{shared_secret}, C{receipts_enabled}, and C{asset_code}
+            and C{asset_scale} where they are known.
+        """
+        fields = {
+            "destination_account": self.destinationAddress,
+            "shared_secret": b64encode(self.sharedSecret).decode("ascii"),
+            "asset_code": self.assetCode,
+            "asset_scale": self.assetScale,
+            "receipts_enabled": self.receiptsEnabled,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def fromJSON(cls, source: str | bytes | Mapping[str, Any]) -> Credentials:
+        """
+        Read what L{asJSON} makes, or an SPSP server answers.
+
+        The names may also be C{destinationAddress} or C{destinationAccount}, C{sharedSecret},
+        C{assetCode}, C{assetScale} and C{receiptsEnabled}. The secret is in base64 or base64url,
+        padded or not. An asset that is not well-formed is as if it was not told.
+
+        @param source: a JSON text, or the object that was read from one.
+        @raise DecodeError: if it is no such object; the text shows nothing of it.
+        """
+        source = _readObject(source)
+        names = ("destination_account", "destinationAddress", "destinationAccount")
+        return _credentialsFrom(
+            "the JSON object",
+            _first(source, *names),
+            _first(source, "shared_secret", "sharedSecret"),
+            _assetsIn(source),
+            _first(source, "receipts_enabled", "receiptsEnabled"),
+        )
+
+    @classmethod
+    def fromOpenPayments(
+        cls, incomingPayment: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> Credentials:
+        """
+        Take the credentials out of an incoming payment of Open Payments.
+
+        @param incomingPayment: its JSON object, as it was created or read with authorisation; or
+            the list of its C{methods}, from which the asset is not known.
+        @raise LocalError: if the payment is completed or expired: its methods are empty.
+        @raise DecodeError: if it has no method of the type C{ilp}, or that has not what it needs.
+        """
+        payment = incomingPayment if isinstance(incomingPayment, Mapping) else {}
+        methods = payment.get("methods") if payment else incomingPayment
+        if not isinstance(methods, Sequence) or isinstance(methods, str | bytes):
+            raise DecodeError(
+                "the incoming payment has no list of methods: they are told to whoever creates it "
+                "or reads it with authorisation, and to nobody else"
+            )
+        if not methods or payment.get("completed") is True:
+            raise LocalError(
+                "the incoming payment takes no money any more: it is completed or expired, so "
+                "have another one created"
+            )
+        for method in methods:
+            if isinstance(method, Mapping) and method.get("type") == "ilp":
+                return _credentialsFrom(
+                    "the payment method",
+                    method.get("ilpAddress"),
+                    method.get("sharedSecret"),
+                    (
+                        asset
+                        for name in ("receivedAmount", "incomingAmount")
+                        if isinstance(amount := payment.get(name), Mapping)
+                        for asset in _assetsIn(amount)
+                    ),
+                    False,
+                )
+        raise DecodeError("the incoming payment has no method of the type 'ilp'")
+
+
+def _first(source: Mapping[str, Any], *names: str) -> Any:
+    """What stands under the first of these names that is there."""
+    return next((source[name] for name in names if name in source), None)
+
+
+def _readObject(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    @raise DecodeError: if it is none; nothing of the text is kept in the error.
+    """
+    if isinstance(source, Mapping):
+        return source
+    try:
+        text = source.decode("utf-8-sig") if isinstance(source, bytes) else source
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        # What json raises keeps the whole text, which has the secret: none of it goes on.
+        value = None
+    if not isinstance(value, dict):
+        raise DecodeError("the credentials are no JSON object")
+    return value
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.credentials import Credentials, Token, TokenReader
-from txilpstream.errors import LocalError
+from txilpstream.credentials import Credentials, Token, TokenReader, readOctets
+from txilpstream.errors import DecodeError, LocalError
 from txilpstream.test.support import addresses, forAll
 from txilpstream.wire.address import isAddress
 from txilpstream.wire.oer import encodeVarOctets
@@ -254,3 +255,191 @@ class BadTokenTests(SynchronousTestCase):
     def test_long(self) -> None:
         """A text that is longer than any address is not even decoded."""
         self.assertEqual(self.check("A" * 10**6), self.check(""))
+
+
+class ReadOctetsTests(SynchronousTestCase):
+    """Octets as other programs write them."""
+
+    @forAll(st.binary(max_size=40), st.booleans(), st.booleans())
+    def test_roundTrip(self, octets: bytes, isURL: bool, isPadded: bool) -> None:
+        """Either base64, padded or not, if there are as many as there should be."""
+        text = (urlsafe_b64encode if isURL else b64encode)(octets).decode("ascii")
+        text = text if isPadded else text.rstrip("=")
+        if octets:
+            self.assertEqual(readOctets(text, len(octets)), octets)
+        self.assertIs(readOctets(text, len(octets) + 1), None)
+
+    def test_refused(self) -> None:
+        """Other characters, half a padding, other types, and what is far too long."""
+        good = b64encode(bytes(16)).decode("ascii")
+        self.assertEqual(readOctets(good, 16), bytes(16))
+        wrong: list[Any] = [
+            *(None, 7, good.encode(), "", "=", good[:-1], good + "=", good + "\n", " " + good),
+            *("\u00e9" * 22, "!" * 22, "A" * 21 + "=", "A" * 10**6, good[:-3] + "==="),
+        ]
+        for text in wrong:
+            self.assertIs(readOctets(text, 16), None, text)
+
+
+ADDRESS = "test.bob.token"
+SESAME = b"sesame**" * 4
+SESAME_TEXT = b64encode(SESAME).decode("ascii")
+
+
+def unreadable(case: SynchronousTestCase, read: Callable[[Any], object], source: Any) -> str:
+    """The text of the error that a source gives, in which there is nothing of it."""
+    error = case.assertRaises(DecodeError, read, source)
+    case.assertIs(error.__context__, None)
+    for secret in ("sesame", SESAME_TEXT):
+        case.assertNotIn(secret, str(error))
+    return str(error)
+
+
+class JSONTests(SynchronousTestCase):
+    """Credentials as SPSP tells them (RFC 9)."""
+
+    def test_written(self) -> None:
+        """The names of RFC 9, and standard base64 with padding; what is not known is not told."""
+        self.assertEqual(
+            Credentials(ADDRESS, bytes(32)).asJSON(),
+            {
+                "destination_account": ADDRESS,
+                "shared_secret": "A" * 43 + "=",
+                "receipts_enabled": False,
+            },
+        )
+        told = Credentials(ADDRESS, bytes(32), "EUR", 0, True).asJSON()
+        self.assertEqual(
+            (told["asset_code"], told["asset_scale"], told["receipts_enabled"]), ("EUR", 0, True)
+        )
+
+    @forAll(
+        addresses,
+        st.binary(min_size=32, max_size=32),
+        st.one_of(st.none(), st.sampled_from(["EUR", "\u00a4", "X" * 255])),
+        st.one_of(st.none(), st.integers(0, 255)),
+        st.booleans(),
+    )
+    def test_roundTrip(
+        self, address: str, secret: bytes, code: str | None, scale: int | None, receipts: bool
+    ) -> None:
+        """What is written is read, from the object, the text, and its octets."""
+        credentials = Credentials(address, secret, code, scale, receipts)
+        told = credentials.asJSON()
+        text = json.dumps(told)
+        for source in (told, text, text.encode(), b"\xef\xbb\xbf" + text.encode()):
+            self.assertEqual(Credentials.fromJSON(source), credentials)
+
+    def test_names(self) -> None:
+        """The names of other programs are understood."""
+        expected = Credentials(ADDRESS, SESAME, "EUR", 2, True)
+        for name in ("destinationAddress", "destinationAccount"):
+            source: dict[str, Any] = {
+                name: ADDRESS,
+                "sharedSecret": urlsafe_b64encode(SESAME).decode().rstrip("="),
+                "assetCode": "EUR",
+                "assetScale": 2,
+                "receiptsEnabled": True,
+            }
+            self.assertEqual(Credentials.fromJSON(source), expected)
+
+    def test_assets(self) -> None:
+        """An asset is read from where it stands, if it is one."""
+        for more, asset in (
+            ({"asset_info": {"code": "EUR", "scale": 2}}, ("EUR", 2)),
+            ({"ledger_info": {"asset_code": "EUR", "asset_scale": 2}}, ("EUR", 2)),
+            ({"asset_code": "EUR", "asset_info": {"code": "USD", "scale": 2}}, ("EUR", None)),
+            ({"asset_code": "", "asset_info": {"code": "USD", "scale": 2}}, ("USD", 2)),
+            ({"asset_code": "EUR", "asset_scale": 256}, (None, None)),
+            ({"asset_code": "EUR", "asset_scale": -1}, (None, None)),
+            ({"asset_code": "EUR", "asset_scale": True}, (None, None)),
+            ({"asset_code": "EUR", "asset_scale": 2.0}, (None, None)),
+            ({"asset_code": 978, "asset_scale": 2}, (None, None)),
+            ({"asset_code": "E\nR", "asset_scale": 2}, (None, None)),
+            ({"asset_code": "\ud800", "asset_scale": 2}, (None, None)),
+            ({"asset_code": "E" * 256, "asset_scale": 2}, (None, None)),
+            ({"asset_info": "EUR", "ledger_info": None}, (None, None)),
+        ):
+            source = {"destination_account": ADDRESS, "shared_secret": SESAME_TEXT, **more}
+            credentials = Credentials.fromJSON(source)
+            self.assertEqual((credentials.assetCode, credentials.assetScale), asset, more)
+
+    def test_receipts(self) -> None:
+        """Receipts are there if that is said, and not if something like it is."""
+        for value in (1, "true", None, [True]):
+            source: dict[str, Any] = {
+                "destination_account": ADDRESS,
+                "shared_secret": SESAME_TEXT,
+                "receipts_enabled": value,
+            }
+            self.assertFalse(Credentials.fromJSON(source).receiptsEnabled)
+
+    def test_refused(self) -> None:
+        """What is no JSON object, or has not what it needs; nothing of it is shown."""
+        good = {"destination_account": ADDRESS, "shared_secret": SESAME_TEXT}
+        sources: list[Any] = [
+            *("", "sesame", "null", f'["{SESAME_TEXT}"]', "[" * 10**5, "1" * 10**5),
+            *(b"\xff", json.dumps(good)[:-1], json.dumps(good) + "sesame"),
+            *({}, {**good, "destination_account": SESAME_TEXT}),
+            *({**good, "destination_account": None}, {**good, "shared_secret": None}),
+            *({**good, "shared_secret": SESAME_TEXT[4:]}, {**good, "shared_secret": "!" * 43}),
+        ]
+        for source in sources:
+            unreadable(self, Credentials.fromJSON, source)
+
+
+class OpenPaymentsTests(SynchronousTestCase):
+    """Credentials out of an incoming payment."""
+
+    def payment(self, **more: Any) -> dict[str, Any]:
+        """An incoming payment as Rafiki shows it to its creator."""
+        return {
+            "id": "https://bob.example/incoming-payments/1",
+            "walletAddress": "https://bob.example/",
+            "completed": False,
+            "receivedAmount": {"value": "0", "assetCode": "EUR", "assetScale": 2},
+            "methods": [
+                {"type": "cash", "ilpAddress": "test.wrong"},
+                {
+                    "type": "ilp",
+                    "ilpAddress": ADDRESS,
+                    "sharedSecret": urlsafe_b64encode(SESAME).decode().rstrip("="),
+                },
+            ],
+            **more,
+        }
+
+    def test_read(self) -> None:
+        """The first method of the type C{ilp}, with the asset of the payment."""
+        expected = Credentials(ADDRESS, SESAME, "EUR", 2)
+        payment = self.payment()
+        self.assertEqual(Credentials.fromOpenPayments(payment), expected)
+        amount = payment.pop("receivedAmount")
+        self.assertEqual(
+            Credentials.fromOpenPayments({**payment, "incomingAmount": amount}), expected
+        )
+        sources: list[Any] = [payment, payment["methods"], {**payment, "receivedAmount": "1"}]
+        for source in sources:
+            self.assertEqual(Credentials.fromOpenPayments(source), Credentials(ADDRESS, SESAME))
+
+    def test_over(self) -> None:
+        """A payment that is completed or expired takes nothing more, and that is said."""
+        sources: list[Any] = [self.payment(methods=[]), [], self.payment(completed=True)]
+        for source in sources:
+            error = self.assertRaises(LocalError, Credentials.fromOpenPayments, source)
+            self.assertIn("completed or expired", str(error))
+
+    def test_refused(self) -> None:
+        """What is no such payment; nothing of it is shown."""
+        public = self.payment()
+        del public["methods"]
+        self.assertIn("auth", unreadable(self, Credentials.fromOpenPayments, public))
+        method = {"type": "ilp", "ilpAddress": ADDRESS, "sharedSecret": SESAME_TEXT}
+        sources: list[Any] = [
+            *({}, None, 7, "sesame", b"sesame", self.payment(methods="sesame")),
+            *(self.payment(methods={"type": "ilp"}), ["ilp"], [{"type": "cash"}]),
+            *([{**method, "ilpAddress": SESAME_TEXT}], [{**method, "sharedSecret": "sesame"}]),
+            *([{**method, "ilpAddress": 7}], [{"type": "ilp"}]),
+        ]
+        for source in sources:
+            unreadable(self, Credentials.fromOpenPayments, source)

@@ -1,0 +1,112 @@
+"""
+Payment pointers (RFC 26) and URLs: which may be asked, and over which way.
+
+This module knows how they are written and nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+from txilpstream.errors import LocalError
+
+__all__ = ["Place", "placeOf", "pointerToURL", "shown"]
+
+_LONGEST_URL: Final = 2048
+_HOST: Final = r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)"
+_URL: Final = re.compile(
+    rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?"
+    r"(?:[/?#](?:[a-z0-9._~!$&'()*+,;=:@/?#-]|%[0-9a-f]{2})*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_POINTER: Final = re.compile(
+    rf"\${_HOST}(?P<path>(?:/(?:[a-z0-9._~!$&'()*+,;=:@-]|%[0-9a-f]{{2}})*)*)",
+    re.ASCII | re.IGNORECASE,
+)
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
+
+
+class Place(NamedTuple):
+    """
+    Where a URL leads, as far as it matters for safety.
+
+    @ivar scheme: C{http} or C{https}.
+    @ivar host: in lower case.
+    """
+
+    scheme: str
+    host: str
+
+    @property
+    def isLoopback(self) -> bool:
+        """Whether it is this machine."""
+        address = _addressOf(self.host)
+        return self.host == "localhost" if address is None else address.is_loopback
+
+    @property
+    def isPrivate(self) -> bool:
+        """Whether nobody on the way can read or change what is said."""
+        return self.scheme == "https" or self.isLoopback
+
+
+def _addressOf(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a host is, or None."""
+    try:
+        return ip_address(host[1:-1] if host.startswith("[") else host)
+    except ValueError:
+        return None
+
+
+def _isHost(host: str) -> bool:
+    """Whether a host is an IP address, or a name that no resolver takes for one, as C{127.1}."""
+    address = _addressOf(host)
+    if address is not None or host.startswith("["):
+        return isinstance(address, IPv6Address) == host.startswith("[")
+    labels = host.split(".")
+    if len(host) > 253 or _NUMBER.fullmatch(labels[-1]) is not None:
+        return False
+    return all(_LABEL.fullmatch(label) is not None for label in labels)
+
+
+def placeOf(url: str) -> Place | None:
+    """Where a URL leads; None if it is no whole http or https URL, or has a login."""
+    found = _URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
+    if found is None or not _isHost(found["host"]) or not 0 < int(found["port"] or 1) < 65536:
+        return None
+    return Place(found["scheme"].lower(), found["host"].lower())
+
+
+def shown(url: str) -> str:
+    """A URL as it may stand in an error: what follows a question mark may be a secret."""
+    return re.split("[?#]", url, maxsplit=1)[0][:200]
+
+
+def pointerToURL(text: str) -> str:
+    """
+    Say which URL a payment pointer stands for (RFC 26).
+
+    C{$example.com/bob} is C{https://example.com/bob}, and C{$example.com} is
+    C{https://example.com/.well-known/pay}. A pointer has ASCII characters only: nobody is to be
+    paid because a letter of another script looks alike.
+
+    @param text: a payment pointer, or the URL of an SPSP server, which is returned as it is.
+    @raise LocalError: if it is neither. Logins are refused, and not shown.
+    """
+    given: object = text
+    if isinstance(given, str):
+        found = _POINTER.fullmatch(text) if len(text) <= _LONGEST_URL else None
+        if found is not None and _isHost(found["host"]):
+            path = "/.well-known/pay" if found["path"] in ("", "/") else found["path"]
+            return f"https://{found['host'].lower()}{path}"
+        if placeOf(text) is not None:
+            return text
+        what = "this text with an '@' in it" if "@" in text else repr(shown(text)[:80])
+    else:
+        what = f"an object of type {type(text).__name__}"
+    raise LocalError(
+        f"{what} is not a payment pointer: write '$example.com/name' with a host, no port, login "
+        "or query, in ASCII (hosts as 'xn--', paths with '%'), or an 'https://' URL without login"
+    )
