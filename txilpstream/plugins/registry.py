@@ -8,6 +8,7 @@ them. Errors name only a description's prefix: what follows may hold secrets.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
@@ -31,6 +32,8 @@ __all__ = [
 
 ENVIRONMENT_VARIABLE: Final = "ILP_PLUGIN"
 """Where L{pluginFromEnvironment} looks; the name that other implementations use too."""
+
+_URL: Final = re.compile(r"([a-z]+)(?:\+[a-z]+)?://")
 
 _SHOWN: Final = 40
 """So many characters of a prefix are shown in an error."""
@@ -102,34 +105,54 @@ class FactoryByName:
     Twisted imports every drop-in whenever it looks for any plugin, so a drop-in holds these.
     """
 
-    def __init__(self, prefix: str, name: str) -> None:
+    def __init__(self, prefix: str, name: str, extra: str = "") -> None:
         """
         @param name: the full name of the factory's class, which takes no arguments.
+        @param extra: of this package, without which the module cannot be imported.
         """
         self.prefix = prefix
         self.name = name
+        self.extra = extra
 
     def fromString(self, reactor: IReactorTime, *args: str, **kwargs: str) -> object:
         """
         Import the factory and let it make the plugin.
 
-        @raise LocalError: if the parts are not what this kind of plugin takes.
+        @raise LocalError: if the parts are not what this kind of plugin takes, or an extra of this
+            package is not installed.
         """
         module, _, name = self.name.rpartition(".")
-        factory = IPluginFactory(getattr(import_module(module), name)())
+        try:
+            factory = IPluginFactory(getattr(import_module(module), name)())
+        except ModuleNotFoundError as error:
+            if not self.extra or (error.name or "").startswith("txilpstream"):
+                raise
+            raise LocalError(
+                f"a {self.prefix!r} plugin needs the extra {self.extra!r}: install "
+                f"'txilpstream[{self.extra}]'"
+            ) from None
         return factory.fromString(reactor, *args, **kwargs)
 
 
-def pluginFromString(reactor: IReactorTime, description: str) -> IPlugin:
+def pluginFromString(
+    reactor: IReactorTime, description: str, *, isInsecure: bool = False
+) -> IPlugin:
     """
     Make a plugin from a description such as C{"memory:name"}.
 
     @param description: a prefix, which says what kind of plugin it is, and the parts that this
-        kind takes; see L{splitDescription}.
+        kind takes; see L{splitDescription}. Or a plain URL, such as C{"btp+ws://:token@host:7768"},
+        whose scheme begins with the prefix.
+    @param isInsecure: whether a plain URL may be one without encryption to another machine.
     @raise LocalError: if no plugin has the prefix, or the parts are not what it takes.
     """
-    arguments, keywords = splitDescription(description)
-    prefix = arguments.pop(0) if arguments else ""
+    isURL = _URL.match(description)
+    if isURL:
+        prefix = "http" if isURL[1] == "https" else isURL[1]
+        arguments, keywords = [description], {"insecure": "yes"} if isInsecure else {}
+    else:
+        arguments, keywords = splitDescription(description)
+        prefix = arguments.pop(0) if arguments else ""
     known = []
     for factory in getPlugins(IPluginFactory):
         if factory.prefix == prefix:

@@ -218,6 +218,45 @@ class DispatchTests(AccountTestCase):
         self.assertRaises(StreamError, account.ownAddress, "segment")
 
 
+class DrainTests(AccountTestCase):
+    """An account that is to be closed refuses what comes, and waits for those who think."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.account = self.open()
+        self.thinking: Deferred[bytes] = Deferred()
+        self.segment = self.account.attach(lambda segment, prepare: self.thinking)
+        self.packet = prepareTo(self.account.ownAddress(self.segment))
+
+    def test_nobodyThinks(self) -> None:
+        self.successResultOf(self.account.drain())
+        reply = self.account.receivePrepare(self.packet)
+        assert isinstance(reply, bytes)
+        self.assertIn(b"T99", reply)
+
+    def test_waits(self) -> None:
+        asked = self.account.receivePrepare(self.packet)
+        drained, given = self.account.drain(), self.account.drain()
+        given.cancel()
+        self.failureResultOf(given)
+        self.assertNoResult(drained)
+        self.thinking.callback(b"yes")
+        assert isinstance(asked, Deferred)
+        self.assertEqual(self.successResultOf(asked), b"yes")
+        self.successResultOf(drained)
+
+    def test_twoThink(self) -> None:
+        other: Deferred[bytes] = Deferred()
+        self.account.receivePrepare(self.packet)
+        first, self.thinking = self.thinking, other
+        self.account.receivePrepare(self.packet)
+        drained = self.account.drain()
+        first.callback(b"yes")
+        self.assertNoResult(drained)
+        other.callback(b"no")
+        self.successResultOf(drained)
+
+
 class TurnTests(AccountTestCase):
     """Connections take turns."""
 

@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream import cli, democommand
 from txilpstream.plugins.memory import memoryPair
+from txilpstream.service import Options
 from txilpstream.test.connected import LEFT, RIGHT, run
 from txilpstream.test.documents import (
     CHECKOUT,
@@ -240,6 +241,9 @@ class CommandTests(DocsTestCase):
         where = f"{block}: {command}"
         if program == "txilpstream":
             self.assertEqual(self.parse(words), 0, where)
+        elif program == "twistd":
+            self.assertEqual(words[:2], ["-n", "txilpstream"], where)
+            Options().parseOptions(words[2:])
         elif program in ("python", "python3"):
             self.assertTrue(self.isThere(words), where)
         elif program == "trial":

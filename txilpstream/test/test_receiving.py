@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -23,8 +25,9 @@ class LedgerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.keep)
-        self.addCleanup(globalLogPublisher.removeObserver, self.keep)
+        keep = cast(ILogObserver, self.keep)
+        globalLogPublisher.addObserver(keep)
+        self.addCleanup(globalLogPublisher.removeObserver, keep)
         self.told: list[tuple[str, int, int]] = []
 
     def keep(self, event: LogEvent) -> None:
@@ -93,13 +96,13 @@ class FactoryTests(SynchronousTestCase):
     def test_counts(self) -> None:
         ledger = Ledger(Clock())
         seen: list[bytes] = []
-        for tag, name in (("alice", "alice"), ("", "default")):
+        for tag, name in (("alice", "alice"), ("shop~2ftill", "shop/till"), ("x~", "x~")):
             address = StreamAddress("test.x", 1, tag)
             protocol = ReceivingFactory(ledger, seen.append).buildProtocol(address)
             protocol.moneyReceived(7)  # type: ignore[attr-defined]
             protocol.dataReceived(b"abc")
             self.assertEqual(ledger.accounts[name].total, 7)
-        self.assertEqual(seen, [b"abc", b"abc"])
+        self.assertEqual(seen, [b"abc"] * 3)
         protocol = ReceivingFactory(ledger).buildProtocol(None)
         protocol.dataReceived(b"x")
-        self.assertEqual(ledger.accounts["default"].size, 4)
+        self.assertEqual(ledger.accounts["default"].size, 1)

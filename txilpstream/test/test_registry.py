@@ -176,3 +176,50 @@ class RegistryTests(SynchronousTestCase):
         for environ in ({}, {"ILP_PLUGIN": ""}):
             error = self.assertRaises(LocalError, pluginFromEnvironment, self.clock, environ)
             self.assertIn("ILP_PLUGIN", str(error))
+
+
+class URLTests(SynchronousTestCase):
+    """Plain URLs, as other implementations write plugins."""
+
+    def test_handedOver(self) -> None:
+        """The whole URL goes to the plugin of its scheme's first part."""
+        made: list[tuple[tuple[str, ...], dict[str, str]]] = []
+
+        class Factory(StrangeFactory):
+            """One of a scheme of ours."""
+
+            def fromString(self, reactor: IReactorTime, *args: str, **kwargs: str) -> object:
+                """Note what is asked for."""
+                made.append((args, kwargs))
+                return self.plugin
+
+        factories = [Factory(), Factory()]
+        factories[1].prefix = "http"
+        self.patch(registry, "getPlugins", lambda _: factories)
+        for url in ("strange://:a=b:c@host:1", "strange+ws://x", "http://x/", "https://x/"):
+            pluginFromString(Clock(), url)
+            self.assertEqual(made[-1], ((url,), {}))
+        pluginFromString(Clock(), "strange://x", isInsecure=True)
+        self.assertEqual(made[-1], (("strange://x",), {"insecure": "yes"}))
+
+    def test_unknown(self) -> None:
+        with self.assertRaisesRegex(LocalError, "no plugin has the prefix 'ftp'"):
+            pluginFromString(Clock(), "ftp://:secret@host")
+
+
+class ExtraTests(SynchronousTestCase):
+    """A plugin whose library is not there."""
+
+    def test_missing(self) -> None:
+        factory = FactoryByName("x", "there_is_no_such_module.Factory", extra="fancy")
+        with self.assertRaisesRegex(LocalError, r"needs the extra 'fancy'.*txilpstream\[fancy\]"):
+            factory.fromString(Clock())
+
+    def test_ourOwn(self) -> None:
+        """A module of this package that is missing is a fault, and not an extra."""
+        for factory in (
+            FactoryByName("x", "txilpstream.nothing.Factory", extra="fancy"),
+            FactoryByName("x", "there_is_no_such_module.Factory"),
+        ):
+            with self.assertRaises(ModuleNotFoundError):
+                factory.fromString(Clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -48,11 +49,11 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(Settings.fromTexts({}, {"ILP_PLUGIN": "memory:y"}).plugin, "memory:y")
         self.assertEqual(
             {option.variable for option in OPTIONS if "-" in option.name},
-            {"TXILPSTREAM_SECRET_FILE"},
+            {"TXILPSTREAM_SECRET_FILE", "TXILPSTREAM_OWN_ASSET"},
         )
 
     def test_bad(self) -> None:
-        bad = {
+        bad: dict[str, list[Any]] = {
             "spsp": ["x", "65536", "-1", ""],
             "http": ["8.5"],
             "btp": ["7_7"],
@@ -60,11 +61,41 @@ class TextTests(SynchronousTestCase):
             "limit": ["-1", "1.5", "many", "9" * 21],
             "address": ["nowhere", "test."],
             "asset": ["USD", "USD/", "/9", "USD/256", "U D/2"],
+            "own-asset": ["EUR"],
+            "price": [["EUR"], ["=1"], ["EUR=0"], ["EUR=x"]],
+            "open": ["maybe"],
+            "peer": [
+                ["a"],
+                ["a:b:token=x"],
+                ["a b:token=x"],
+                ["a:token=x:colour=red"],
+                ["a:token=x:minimum=low"],
+                ["a:token=x:most=0"],
+                ["a:token=x:per-minute=-1"],
+                ["a:token=x:asset=EUR"],
+            ],
         }
-        for name, texts in bad.items():
-            for text in texts:
-                with self.assertRaises(LocalError, msg=f"{name} {text}"):
-                    Settings.fromTexts({name: text}, {})
+        cases = [(name, text) for name, texts in bad.items() for text in texts]
+        for name, text in cases:
+            with self.assertRaises(LocalError, msg=f"{name} {text}"):
+                Settings.fromTexts({name: text}, {})
+
+    def test_peers(self) -> None:
+        """Accounts of the hub's with names; a backslash takes a colon's meaning away."""
+        text = "bob:token=s3:asset=EUR/2:minimum=-500:most=9:per-minute=60:routes=g.a,g.b"
+        other = r"carol:plugin=memory\:x:minimum=5"
+        peers = Settings.fromTexts({"peer": [text, other]}, {}).peers
+        self.assertEqual([peer.name for peer in peers], ["bob", "carol"])
+        options = peers[0].options
+        self.assertEqual((options.asset, options.minimumBalance), (("EUR", 2), -500))
+        self.assertEqual((options.maximumPacketAmount, options.packetsPerMinute), (9, 60))
+        self.assertEqual((peers[0].token, peers[0].routes), ("s3", ("g.a", "g.b")))
+        self.assertEqual((peers[1].plugin, peers[1].options.asset), ("memory:x", ("USD", 9)))
+
+    def test_tokenIsNotShown(self) -> None:
+        with self.assertRaises(LocalError) as caught:
+            Settings.fromTexts({"peer": ["a:token=s3cr3t:x=y"]}, {})
+        self.assertNotIn("s3cr3t", str(caught.exception))
 
     def test_amounts(self) -> None:
         self.assertEqual(readAmount("x", "12"), 12)

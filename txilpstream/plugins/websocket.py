@@ -1,0 +1,399 @@
+"""
+WebSocket (RFC 6455) as both ends do it once they are connected: binary messages, nothing else.
+
+This module knows frames, silence and full sockets; how the ends shake hands is in C{handshake},
+and what the messages are it refuses to know. The frames are C{wsproto}'s, and what that leaves to
+its user is here. The size of a message is checked chunk by chunk before it is joined. Text, a wrong
+frame, or an end that stays silent closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import urandom
+from typing import Any, Final, Protocol
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.python.failure import Failure
+from wsproto.connection import Connection, ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
+from zope.interface import implementer
+
+from txilpstream.plugins.binaryframe import encodeBinary
+
+__all__ = [
+    "CLOSE_TIME",
+    "HANDSHAKE_LIMIT",
+    "HANDSHAKE_TIME",
+    "MAXIMUM_MESSAGE",
+    "OVERHANG",
+    "PING_INTERVAL",
+    "SocketOwner",
+    "WebSocket",
+]
+
+MAXIMUM_MESSAGE: Final = 65536
+"""Octets: twice what the largest ILP packet needs."""
+
+HANDSHAKE_LIMIT: Final = 8192
+"""Octets of a request or a response, as web servers have it."""
+
+HANDSHAKE_TIME: Final = 10.0
+"""Seconds until the handshake must be over."""
+
+PING_INTERVAL: Final = 30.0
+"""Seconds between two looks: without a sound since the last look, the peer is pinged."""
+
+SILENT_LOOKS: Final = 3
+"""Looks without a sound after which the peer is gone: 60 s after the first ping."""
+
+CLOSE_TIME: Final = 5.0
+"""Seconds that a peer has to close too, and the socket to be rid of what was written."""
+
+OVERHANG: Final = 4 * 1024 * 1024
+"""Octets that may be written while the socket is full; then the peer does not read at all."""
+
+NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+UNSUPPORTED_DATA: Final = 1003
+POLICY_VIOLATION: Final = 1008
+MESSAGE_TOO_BIG: Final = 1009
+
+_SHAKING, _OPEN, _CLOSING, _ENDED = range(4)
+
+
+class SocketOwner(Protocol):
+    """Who uses a socket; it may be another one after a login."""
+
+    def socketOpened(self, socket: WebSocket) -> None:
+        """The handshake is over: messages can be sent."""
+
+    def messageReceived(self, data: bytes) -> None:
+        """A whole binary message came, also while this end waits for the peer to close too."""
+
+    def socketFull(self) -> None:
+        """Send less: the socket takes no more octets now."""
+
+    def socketDrained(self) -> None:
+        """The socket takes octets again."""
+
+    def socketLost(self, reason: str) -> None:
+        """The socket is closed for good, once, whether it was ever open or not."""
+
+
+def _addToHead(head: bytearray, data: bytes) -> int:
+    """Return where a head ends: 0 if that is still to come, more than the limit if it is long."""
+    start = max(0, len(head) - 3)
+    head += data
+    end = head.find(b"\r\n\r\n", start)
+    if end < 0:
+        return 0 if len(head) <= HANDSHAKE_LIMIT else HANDSHAKE_LIMIT + 1
+    return end + 4
+
+
+class _Timer:
+    """The one delayed call of a socket, whose next moment may be moved."""
+
+    __slots__ = ("_call", "_function", "_reactor")
+
+    def __init__(self, reactor: IReactorTime, function: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._function = function
+        self._call: IDelayedCall | None = None
+
+    def set(self, delay: float) -> None:
+        """Call so many seconds from now, and not when it was said before."""
+        self.stop()
+        self._call = self._reactor.callLater(delay, self._fire)
+
+    def stop(self) -> None:
+        """Do not call."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _fire(self) -> None:
+        self._call = None
+        self._function()
+
+
+class _Message:
+    """The chunks of one message, which are joined as they come and never beyond a limit."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+
+    def add(self, event: BytesMessage, maximum: int) -> bool:
+        """Add a chunk, unless the message would be longer than the maximum."""
+        chunk = event.data
+        if len(self._data) + len(chunk) > maximum:
+            return False
+        if not self._data:
+            self._data = chunk
+        elif isinstance(self._data, bytearray):
+            self._data += chunk
+        else:
+            self._data = bytearray(self._data) + chunk
+        return True
+
+    def take(self) -> bytes:
+        """Return what was joined, and begin the next."""
+        data, self._data = self._data, b""
+        return bytes(data)
+
+
+@implementer(IPushProducer)
+class WebSocket(protocol.Protocol):
+    """
+    What both ends do alike once they are open.
+
+    A subclass adds the handshake: it gets the head of what the peer says first in
+    C{headReceived}, and calls C{opened}.
+
+    @ivar owner: who hears of messages; it may be replaced at any time.
+    @ivar maximumMessage: octets; a longer message closes with 1009. It may be changed.
+    @ivar isOpen: whether messages can be sent.
+    @ivar isClient: whether this end masks what it sends (RFC 6455 section 5.3).
+    @ivar isFull: whether the socket has more to write than it should.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        owner: SocketOwner,
+        *,
+        maximumMessage: int = MAXIMUM_MESSAGE,
+        handshakeTime: float = HANDSHAKE_TIME,
+    ) -> None:
+        """
+        @param maximumMessage: octets of a message that is taken.
+        @param handshakeTime: seconds until the handshake must be over.
+        """
+        self.owner = owner
+        self.maximumMessage = maximumMessage
+        self.isOpen = False
+        self.isFull = False
+        self._handshakeTime = handshakeTime
+        self._state = _SHAKING
+        self._head = bytearray()
+        self._connection: Connection | None = None
+        self._message = _Message()
+        self._pong: bytes | None = None
+        self._isHeard = False
+        self._silentLooks = 0
+        self._overhang = 0
+        self._why = ""
+        self._timer = _Timer(reactor, self._look)
+        self._isLost = False
+        self._lost: list[Deferred[None]] = []
+
+    isClient = False
+    # Any: what is registered with and asked of it is in no single interface of Twisted's
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """Begin: small packets leave at once, and the handshake has its time."""
+        setNoDelay = getattr(self.transport, "setTcpNoDelay", None)
+        if setNoDelay is not None:
+            setNoDelay(True)
+        self.transport.registerProducer(self, True)
+        self._timer.set(self._handshakeTime)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take octets of the handshake, or of frames."""
+        self._isHeard = True
+        if self._state == _OPEN or self._state == _CLOSING:
+            self.framesReceived(data)
+        elif self._state == _SHAKING:
+            stop = _addToHead(self._head, data)
+            if stop > HANDSHAKE_LIMIT:
+                self.abort(f"a handshake is longer than {HANDSHAKE_LIMIT} octets")
+            elif stop:
+                head, self._head = bytes(self._head), bytearray()
+                self.headReceived(head[:stop], head[stop:])
+
+    def headReceived(self, head: bytes, rest: bytes) -> None:
+        """
+        Take the whole head of the peer's request or response.
+
+        @param rest: what came after it.
+        """
+        raise NotImplementedError
+
+    def opened(self, connection: Connection) -> None:
+        """Go on with frames."""
+        self._connection = connection
+        self._state = _OPEN
+        self.isOpen = True
+        self._timer.set(PING_INTERVAL)
+        self.owner.socketOpened(self)
+
+    def sendMessage(self, data: bytes) -> bool:
+        """
+        Send a binary message.
+
+        @return: whether it was written; False if the socket is not open, or so full that the
+            peer cannot be reading.
+        """
+        if not self.isOpen:
+            return False
+        if self.isFull:
+            if self._overhang > OVERHANG:
+                return False
+            self._overhang += len(data)
+        self.transport.write(encodeBinary(data, urandom(4) if self.isClient else b""))
+        return True
+
+    def close(self, code: int = NORMAL) -> None:
+        """
+        Say goodbye, and wait a little for the peer's; for any code but 1000 and 1001 do not wait.
+
+        Messages that come meanwhile are received still. It may be called in any state.
+        """
+        if self._state == _SHAKING:
+            self.abort("this end closed")
+        elif self._state == _OPEN:
+            self._state = _CLOSING
+            self.isOpen = False
+            self._why = self._why or f"this end closed with {code}"
+            self._write(CloseConnection(code))
+            self.transport.resumeProducing()
+            if code not in {NORMAL, GOING_AWAY}:
+                self.end()
+            else:
+                self._timer.set(CLOSE_TIME)
+
+    def abort(self, reason: str) -> None:
+        """
+        Drop the connection at once, whatever was to be written.
+
+        @param reason: for C{socketLost}.
+        """
+        self._why = self._why or reason
+        self._state = _ENDED
+        self.isOpen = False
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """Clean up and tell the owner."""
+        self._timer.stop()
+        self._state = _ENDED
+        self.isOpen = False
+        self._connection = None
+        self._head.clear()
+        self._message.take()
+        self._isLost = True
+        self.owner.socketLost(self._why or str(reason.value))
+        lost, self._lost = self._lost, []
+        for deferred in lost:
+            deferred.callback(None)
+
+    def whenLost(self) -> Deferred[None]:
+        """
+        Wait for the end.
+
+        @return: fires when the socket is closed and its owner knows.
+        """
+        if self._isLost:
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._lost.append(deferred)
+        return deferred
+
+    def pauseProducing(self) -> None:
+        """The socket is full; a transport says so at each write while it is."""
+        if not self.isFull:
+            self.isFull = True
+            self._overhang = 0
+            self.owner.socketFull()
+
+    def resumeProducing(self) -> None:
+        """The socket is drained."""
+        self.isFull = False
+        self.owner.socketDrained()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; C{connectionLost} says so too."""
+
+    def _look(self) -> None:
+        """The one timer is due: a time is over, or it is time to see whether the peer is there."""
+        if self._state == _SHAKING:
+            self.abort(f"the WebSocket handshake took longer than {self._handshakeTime:g} s")
+        elif self._state != _OPEN:
+            self.abort("the peer did not close")
+        else:
+            self._lookForSounds()
+
+    def _lookForSounds(self) -> None:
+        self._silentLooks = 0 if self._isHeard else self._silentLooks + 1
+        self._isHeard = False
+        if self._silentLooks >= SILENT_LOOKS:
+            self.abort("the peer is silent")
+            return
+        if self._silentLooks and not self.isFull:
+            self._write(Ping())
+        self._timer.set(PING_INTERVAL)
+
+    def _write(self, event: Event) -> None:
+        assert self._connection is not None
+        self.transport.write(self._connection.send(event))
+
+    def end(self, reason: str = "") -> None:
+        """Close the transport when all is written, or when that takes too long; for subclasses."""
+        self._why = self._why or reason
+        self._state = _ENDED
+        self.isOpen = False
+        self._timer.set(CLOSE_TIME)
+        # A transport with a paused producer would not close when it is drained.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _fail(self, code: int, reason: str) -> None:
+        """The peer did what it must not."""
+        self._why = reason
+        if self._state == _OPEN:
+            self.close(code)
+        else:
+            self.end()
+
+    def framesReceived(self, data: bytes) -> None:
+        """Take octets of frames, if the socket is not closed already; for subclasses."""
+        connection = self._connection
+        if connection is None or self._state == _ENDED:
+            return
+        connection.receive_data(data)
+        for event in connection.events():
+            if event.__class__ is not BytesMessage:
+                self._eventReceived(connection, event)
+            elif not self._message.add(event, self.maximumMessage):
+                self._fail(MESSAGE_TOO_BIG, f"a message has over {self.maximumMessage} octets")
+            elif event.message_finished:
+                self.owner.messageReceived(self._message.take())
+            if self._state == _ENDED:
+                return
+        if self._pong is not None:
+            # One answer to all pings of a chunk, and none that would only fill a full socket.
+            payload, self._pong = self._pong, None
+            if self.isOpen and not self.isFull:
+                self._write(Pong(payload))
+
+    def _eventReceived(self, connection: Connection, event: Event) -> None:
+        if isinstance(event, Ping):
+            self._pong = bytes(event.payload)
+        elif isinstance(event, TextMessage):
+            self._fail(UNSUPPORTED_DATA, "the peer sent text")
+        elif isinstance(event, CloseConnection):
+            # For a frame that is wrong there is this event too, and the state stays.
+            if connection.state is ConnectionState.REMOTE_CLOSING:
+                self._why = f"the peer closed with {int(event.code)}"
+                self._write(event.response())
+                self.end()
+            elif connection.state is ConnectionState.CLOSED:
+                self.end()
+            else:
+                self._fail(int(event.code), "the peer sent a wrong frame")
