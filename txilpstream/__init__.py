@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from txilpstream.server import StreamServer
     from txilpstream.session.configuration import SessionConfiguration
     from txilpstream.session.congestion import ICongestionControl
+    from txilpstream.spsp import resolve
+    from txilpstream.spspserver import SPSPResource, SPSPServer
     from txilpstream.stream import Stream
     from txilpstream.wire.ildcp import AccountDetails
 
@@ -83,6 +85,8 @@ __all__ = [
     "Receipt",
     "Refusal",
     "RejectSeen",
+    "SPSPResource",
+    "SPSPServer",
     "SessionConfiguration",
     "Stream",
     "StreamAddress",
@@ -103,6 +107,7 @@ __all__ = [
     "pluginFromEnvironment",
     "pluginFromString",
     "quote",
+    "resolve",
     "verifyReceipt",
 ]
 
@@ -126,6 +131,8 @@ _MODULES = {
     "server": "StreamServer",
     "session.configuration": "SessionConfiguration",
     "session.congestion": "ICongestionControl",
+    "spsp": "resolve",
+    "spspserver": "SPSPResource SPSPServer",
     "stream": "Stream",
     "wire.ildcp": "AccountDetails",
 }

@@ -1,8 +1,8 @@
 """
 One ILP account: the plugin's data handler, its turns, its address and its clock.
 
-It knows a plugin only by its interface, decodes each incoming Prepare once and finds whose it is,
-and lets its connections send in turns.
+It knows a plugin only by its interface, decodes each incoming Prepare once and finds whose it is.
+Its connections send in turns, see C{turns}.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txilpstream.errors import DecodeError, LocalError, StreamError
 from txilpstream.interfaces import IPlugin
+from txilpstream.turns import Turns
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, decodePrepare, encodeReject
@@ -44,25 +44,11 @@ IL_DCP_TIMEOUT: Final = 30.0
 _log = Logger()
 
 
-class _Sends(Protocol):
-    """A connection, as its account sees it."""
-
-    def turn(self) -> None:
-        """Send what may be sent now."""
-
-    def reconnected(self) -> None:
-        """The plugin lost its peer and has found it again."""
-
-    def abort(self, message: str) -> None:
-        """End now."""
-
-
 Answerer = Callable[[str, Prepare], bytes | Deferred[bytes]]
 """Takes the segment after our address, and the packet."""
 
 
-@implementer(IPushProducer)
-class Account:
+class Account(Turns):
     """
     One ILP account.
 
@@ -93,13 +79,10 @@ class Account:
         @param clockOffset: seconds to add where the machine's clock is known to be wrong.
         @raise LocalError: if the address is none.
         """
-        self.reactor = reactor
-        self.plugin = plugin
+        super().__init__(reactor, plugin)
         self.address = checkAddress(address) if address else ""
         self.assetCode = assetCode
         self.assetScale = assetScale
-        self.isPaused = False
-        self.connections: set[_Sends] = set()
         self.invalidPackets = 0
         self.randomBytes = randomBytes
         self._wallClock = wallClock
@@ -108,11 +91,7 @@ class Account:
         self._anchor = wallClock() - reactor.seconds()
         self._routes: dict[str, Answerer] = {}
         self._default: Answerer | None = None
-        self._waiting: dict[_Sends, None] = {}
-        self._stopped: dict[_Sends, None] = {}
-        self._isScheduled = False
         self._isOpen = False
-        self._isLost = False
         self._isDraining = False
         self._asked = 0
         self._drained: list[Deferred[None]] = []
@@ -200,11 +179,6 @@ class Account:
         done: Deferred[None] = self.plugin.disconnect()
         return done if done is not None else succeed(None)
 
-    def forget(self, connection: _Sends) -> None:
-        """A connection is over."""
-        self.connections.discard(connection)
-        self._stopped.pop(connection, None)
-
     def now(self) -> float:
         """Seconds since the epoch, as steady as the reactor's clock."""
         seconds: float = self._seconds()
@@ -291,48 +265,6 @@ class Account:
         if not self.address:
             raise StreamError("the account has no address: open it with Account.open")
         return join(self.address, segment)
-
-    # --- Turns --------------------------------------------------------------------------------
-
-    def wake(self, sender: _Sends) -> None:
-        """Give a connection a turn soon."""
-        self._waiting[sender] = None
-        if not self._isScheduled:
-            self._isScheduled = True
-            self.reactor.callLater(0, self._turn)
-
-    def _turn(self) -> None:
-        self._isScheduled = False
-        waiting, self._waiting = self._waiting, {}
-        for sender in waiting:
-            try:
-                sender.turn()
-            except Exception:
-                _log.failure("a connection failed in its turn; others go on")
-
-    def pauseProducing(self) -> None:
-        """The plugin's way out is full, or lost: connections collect, and send no more."""
-        self.isPaused = True
-        self._isLost = not self.plugin.isConnected()
-
-    def resumeProducing(self) -> None:
-        """The plugin takes packets again."""
-        self.isPaused = False
-        if self._isLost:
-            self._isLost = False
-            for connection in list(self.connections):
-                connection.reconnected()
-        for sender in self._stopped:
-            self.wake(sender)
-        self._stopped.clear()
-
-    def stopProducing(self) -> None:
-        """The plugin is gone."""
-        self.isPaused = True
-
-    def waitForPlugin(self, sender: _Sends) -> None:
-        """A connection has more to send once the plugin takes it."""
-        self._stopped[sender] = None
 
 
 def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:

@@ -14,7 +14,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn, Protocol, TextIO
 
-from txilpstream import decodecommand, democommand, plotcommand
+from txilpstream import (
+    decodecommand,
+    democommand,
+    hubcommand,
+    paycommand,
+    pingcommand,
+    plotcommand,
+    quotecommand,
+    receivecommand,
+    servecommand,
+)
 from txilpstream._version import __version__
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -40,7 +50,13 @@ class Command(Protocol):
 COMMANDS: Final[Mapping[str, Command]] = {
     "decode": decodecommand,
     "demo": democommand,
+    "hub": hubcommand,
+    "pay": paycommand,
+    "ping": pingcommand,
     "plot": plotcommand,
+    "quote": quotecommand,
+    "receive": receivecommand,
+    "serve": servecommand,
 }
 """The subcommands by name."""
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from txilpstream.errors import LocalError
 from txilpstream.servecommand import addSettings, portOf, readSettings
-from txilpstream.settings import Settings
 
 if TYPE_CHECKING:
     from txilpstream.running import Running
 
-__all__ = ["SUMMARY", "addArguments", "run"]
+__all__ = ["SUMMARY", "addArguments", "main", "run"]
 
 SUMMARY: Final = "run a connector that anybody on this machine can use"
 
@@ -38,22 +37,30 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     except LocalError as error:
         print(f"txilpstream hub: {error}", file=stderr)
         return 2
+    from twisted.logger import LogLevel
+
     from txilpstream.running import Running
 
-    running = Running("hub", stderr)
-    return running.run(lambda reactor: _hub(reactor, settings, options, running, stdout))
+    running = Running("hub", stderr, LogLevel.warn)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _hub(
-    reactor: Any, settings: Settings, options: Namespace, running: Running, stdout: TextIO
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
+    """
+    Do it.
+
+    @param running: its C{onInterrupt} is set to what ends it in good order.
+    @return: the exit status.
+    """
     from twisted.internet.defer import Deferred
 
     from txilpstream.announcing import Announcements
     from txilpstream.service import localHubFor
 
     say = Announcements(stdout, isJSON=options.json)
-    local = localHubFor(reactor, settings)
+    local = localHubFor(reactor, readSettings(options))
     await local.listen()
     ports = {}
     if local.btpPort is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from txilpstream.payments import Payment
     from txilpstream.running import Running
 
-__all__ = ["SUMMARY", "addArguments", "run"]
+__all__ = ["SUMMARY", "addArguments", "main", "run"]
 
 SUMMARY: Final = "pay a payment pointer, a URL or credentials"
 
@@ -58,26 +58,33 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     try:
         checkTerms(options)
-        data = _readData(options.data)
+        _readData(options.data)
     except LocalError as error:
         print(f"txilpstream pay: {error}", file=stderr)
         return 2
     from txilpstream.running import Running
 
     running = Running("pay", stderr)
-    return running.run(lambda reactor: _pay(reactor, options, data, running, stdout, stderr))
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _pay(
-    reactor: Any, options: Namespace, data: bytes, running: Running, stdout: TextIO, stderr: TextIO
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
-    from txilpstream.reaching import destinationAsset, openAccount, readDestination
+    """
+    Do it.
 
+    @param running: its C{onInterrupt} is set to what ends it in good order.
+    @return: the exit status.
+    """
+    from txilpstream.reaching import destinationAsset, makePlugin, openAccount, readDestination
+
+    plugin = makePlugin(reactor, options)
     credentials = await readDestination(reactor, options.destination, options, sys.stdin)
-    account = await openAccount(reactor, options)
+    account = await openAccount(reactor, plugin)
     try:
         asset = await destinationAsset(account, credentials, options)
-        return await _payFrom(account, credentials, asset, options, data, running, stdout, stderr)
+        return await _payFrom(account, credentials, asset, options, running, stdout, stderr)
     finally:
         await account.close()
 
@@ -87,7 +94,6 @@ async def _payFrom(
     credentials: Credentials,
     asset: Asset | None,
     options: Namespace,
-    data: bytes,
     running: Running,
     stdout: TextIO,
     stderr: TextIO,
@@ -101,7 +107,7 @@ async def _payFrom(
         account,
         credentials,
         timeout=timeout,
-        data=data,
+        data=_readData(options.data),
         progress=None if progress is None else _shower(account.reactor, progress, terms),
         **terms,
     )

@@ -22,8 +22,9 @@ from txilpstream.wire.ilp import ERROR_NAMES, Reject, decodeReply, encodePrepare
 
 if TYPE_CHECKING:
     from txilpstream.account import Account
+    from txilpstream.running import Running
 
-__all__ = ["SUMMARY", "addArguments", "run"]
+__all__ = ["SUMMARY", "addArguments", "main", "run"]
 
 SUMMARY: Final = "find out whether packets reach an ILP address"
 
@@ -71,27 +72,41 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     @return: 0 if one came to the address, 1 if not, 2 for options that are not valid.
     """
     try:
-        address = checkAddress(options.address)
-        count = readAmount("--count", options.count, minimum=1)
-        timeout = readSeconds("--timeout", options.timeout) or DEFAULT_TIMEOUT
+        _read(options)
     except LocalError as error:
         print(f"txilpstream ping: {error}", file=stderr)
         return 2
     from txilpstream.running import Running
 
-    return Running("ping", stderr).run(
-        lambda reactor: _ping(reactor, options, address, count, timeout, stdout)
-    )
+    running = Running("ping", stderr)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _ping(
-    reactor: Any, options: Namespace, address: str, count: int, timeout: float, stdout: TextIO
+def _read(options: Namespace) -> tuple[str, int, float]:
+    """
+    Address, count and time limit.
+
+    @raise LocalError: if one is not valid.
+    """
+    address = checkAddress(options.address)
+    count = readAmount("--count", options.count, minimum=1)
+    return address, count, readSeconds("--timeout", options.timeout) or DEFAULT_TIMEOUT
+
+
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
+    """
+    Do it.
+
+    @return: the exit status.
+    """
+    address, count, timeout = _read(options)
     from twisted.internet.task import deferLater
 
-    from txilpstream.reaching import openAccount
+    from txilpstream.reaching import makePlugin, openAccount
 
-    account = await openAccount(reactor, options)
+    account = await openAccount(reactor, makePlugin(reactor, options))
     echoes: list[Echo] = []
     try:
         for number in range(count):
@@ -134,6 +149,9 @@ async def _send(account: Account, address: str, timeout: float) -> Echo:
     if not isinstance(reply, Reject):
         return Echo("---", "a fulfillment that is none", "", milliseconds, False)
     code = reply.code
-    isReached = code[0] != "T" and code not in _ON_THE_WAY
+    # A node on the way says who it is; at the address itself somebody without a name may be at home
+    # who has no use for a packet like this.
+    isThere = code == "F02" and reply.triggeredBy in ("", address)
+    isReached = isThere or (code[0] != "T" and code not in _ON_THE_WAY)
     name = ERROR_NAMES.get(code, "")
     return Echo(code, name, reply.triggeredBy, milliseconds, isReached)

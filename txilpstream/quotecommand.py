@@ -14,9 +14,10 @@ from txilpstream.paying import addTermArguments, asPlain, checkTerms, inUnits, r
 
 if TYPE_CHECKING:
     from txilpstream.payments import Quote
+    from txilpstream.running import Running
     from txilpstream.terms import Asset
 
-__all__ = ["SUMMARY", "addArguments", "run"]
+__all__ = ["SUMMARY", "addArguments", "main", "run"]
 
 SUMMARY: Final = "say what a payment would cost and deliver"
 
@@ -39,15 +40,24 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
         return 2
     from txilpstream.running import Running
 
-    return Running("quote", stderr).run(lambda reactor: _quote(reactor, options, stdout))
+    running = Running("quote", stderr)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _quote(reactor: Any, options: Namespace, stdout: TextIO) -> int:
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
+) -> int:
+    """
+    Do it.
+
+    @return: the exit status.
+    """
     from txilpstream.payments import QUOTE_TIMEOUT, quote
-    from txilpstream.reaching import destinationAsset, openAccount, readDestination
+    from txilpstream.reaching import destinationAsset, makePlugin, openAccount, readDestination
 
+    plugin = makePlugin(reactor, options)
     credentials = await readDestination(reactor, options.destination, options, sys.stdin)
-    account = await openAccount(reactor, options)
+    account = await openAccount(reactor, plugin)
     try:
         asset = await destinationAsset(account, credentials, options)
         terms = readTerms(options, account.asset, asset)

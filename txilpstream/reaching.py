@@ -7,7 +7,6 @@ C{txilpstream hub} run it, and as other implementations run theirs.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from argparse import Namespace
@@ -17,7 +16,7 @@ from typing import Any, Final, TextIO
 
 from txilpstream.account import Account
 from txilpstream.credentials import Credentials
-from txilpstream.errors import LocalError
+from txilpstream.errors import DecodeError, LocalError
 from txilpstream.payments import quote
 from txilpstream.plugins.registry import ENVIRONMENT_VARIABLE, pluginFromString
 from txilpstream.terms import Asset
@@ -25,6 +24,7 @@ from txilpstream.terms import Asset
 __all__ = [
     "destinationAsset",
     "localPlugin",
+    "makePlugin",
     "openAccount",
     "readDestination",
 ]
@@ -46,17 +46,22 @@ def localPlugin() -> str:
     return f"http://:{token}@127.0.0.1:{HTTP_PORT}/"
 
 
-async def openAccount(
-    reactor: Any, options: Namespace, environ: Mapping[str, str] = os.environ
-) -> Account:
+def makePlugin(reactor: Any, options: Namespace, environ: Mapping[str, str] = os.environ) -> Any:
     """
-    Open the account that the options name.
+    Make the plugin that the options name; it is not connected yet.
 
-    @raise LocalError: if the plugin is not described well.
-    @raise ConnectionEnded: if it cannot connect.
+    @raise LocalError: if it is not described well.
     """
     description = options.plugin or environ.get(ENVIRONMENT_VARIABLE, "") or localPlugin()
-    plugin = pluginFromString(reactor, description, isInsecure=options.insecure)
+    return pluginFromString(reactor, description, isInsecure=options.insecure)
+
+
+async def openAccount(reactor: Any, plugin: Any) -> Account:
+    """
+    Open an account on a plugin; the plugin is given up if that fails.
+
+    @raise ConnectionEnded: if it cannot connect.
+    """
     try:
         return await Account.open(reactor, plugin)
     except BaseException:
@@ -81,8 +86,8 @@ async def readDestination(
     if text.lstrip().startswith("{"):
         try:
             return Credentials.fromJSON(text)
-        except json.JSONDecodeError as error:
-            raise LocalError(f"the credentials are not JSON: {error}") from None
+        except DecodeError as error:
+            raise LocalError(f"the credentials are none: {error}") from None
     from txilpstream.spsp import resolve
 
     return await resolve(reactor, text, isInsecure=options.insecure)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from txilpstream.receiving import Received
     from txilpstream.running import Running
 
-__all__ = ["SUMMARY", "addArguments", "run"]
+__all__ = ["SUMMARY", "addArguments", "main", "run"]
 
 SUMMARY: Final = "print credentials and wait for money"
 
@@ -45,28 +45,43 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
     """
     try:
-        limit = None
-        if options.limit is not None:
-            limit = readAmount("--limit", options.limit, minimum=1)
+        _readLimit(options)
     except LocalError as error:
         print(f"txilpstream receive: {error}", file=stderr)
         return 2
     from txilpstream.running import Running
 
     running = Running("receive", stderr)
-    return running.run(lambda reactor: _receive(reactor, options, limit, running, stdout))
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _receive(
-    reactor: Any, options: Namespace, limit: int | None, running: Running, stdout: TextIO
+def _readLimit(options: Namespace) -> int | None:
+    """
+    @raise LocalError: if it is no amount.
+    """
+    if options.limit is None:
+        return None
+    return readAmount("--limit", options.limit, minimum=1)
+
+
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
-    from twisted.internet.defer import Deferred, DeferredList
+    """
+    Do it.
+
+    @param running: its C{onInterrupt} is set to what ends it in good order.
+    @return: the exit status.
+    """
+    from twisted.internet.defer import Deferred
 
     from txilpstream.announcing import Announcements
-    from txilpstream.reaching import openAccount
+    from txilpstream.reaching import makePlugin, openAccount
     from txilpstream.receiving import Ledger, ReceivingFactory
+    from txilpstream.running import atMost
     from txilpstream.server import StreamServer
 
+    limit = _readLimit(options)
     say = Announcements(stdout, isJSON=options.json)
     enough: Deferred[None] = Deferred()
     kept = bytearray()
@@ -80,18 +95,15 @@ async def _receive(
         kept.extend(data[: MOST_DATA - len(kept)])
 
     secret = readSecretFile(options.secret_file) if options.secret_file else None
-    account = await openAccount(reactor, options)
+    account = await openAccount(reactor, makePlugin(reactor, options))
     ledger = Ledger(reactor, limit=limit, told=told)
     server = StreamServer(account, secret, policy=None if limit is None else ledger)
     try:
         port = await server.listen(ReceivingFactory(ledger, keep))
-        credentials = server.generateCredentials(connectionTag=TAG).asJSON()
-        say.credentials(credentials)
+        say.credentials(server.generateCredentials(connectionTag=TAG).asJSON())
         running.onInterrupt = lambda: None if enough.called else enough.callback(None)
         await enough
-        stopped: Any = port.stopListening()
-        stopped.addTimeout(CLOSE_TIMEOUT, reactor)
-        await DeferredList([stopped], consumeErrors=True)
+        await atMost(CLOSE_TIMEOUT, port.stopListening(), reactor)
     finally:
         ledger.tell()
         await account.close()

@@ -16,10 +16,12 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txilpstream.errors import LocalError
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
 from txilpstream.protocol import StreamAddress, StreamProtocol
+from txilpstream.spsprequest import accountOf
 
-__all__ = ["Ledger", "Received", "ReceivingFactory"]
+__all__ = ["Ledger", "Received", "ReceivingFactory", "nameOf"]
 
 TELL_INTERVAL: Final = 1.0
 """Seconds between two entries in the log about one account."""
@@ -28,6 +30,14 @@ DEFAULT_ACCOUNT: Final = "default"
 """What the account without a name is called."""
 
 _log = Logger()
+
+
+def nameOf(tag: str) -> str:
+    """The account that a connection tag stands for."""
+    try:
+        return accountOf(tag) or DEFAULT_ACCOUNT
+    except LocalError:
+        return tag  # it was made by somebody else
 
 
 @dataclass(slots=True)
@@ -103,7 +113,7 @@ class Ledger:
 
     def judgePayment(self, request: PaymentRequest) -> bool | Refusal:
         """Accept what is within the account's limit."""
-        account = request.connectionTag or DEFAULT_ACCOUNT
+        account = nameOf(request.connectionTag)
         limit = self.limitOf(account)
         if limit is None:
             return True
@@ -183,4 +193,4 @@ class ReceivingFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Make a protocol for a stream of an account's."""
         tag = addr.connectionTag if isinstance(addr, StreamAddress) else ""
-        return _Receiving(self._ledger, tag or DEFAULT_ACCOUNT, self._tap)
+        return _Receiving(self._ledger, nameOf(tag), self._tap)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.error import CannotListenError
 from twisted.logger import (
     FilteringLogObserver,
@@ -25,12 +25,18 @@ from twisted.python.failure import Failure
 
 from txilpstream.errors import LocalError, StreamError
 
-__all__ = ["INTERRUPTED", "Running"]
+__all__ = ["INTERRUPTED", "Running", "atMost"]
 
 INTERRUPTED = 130
 """The exit status of a command that was ended by a signal before it was done."""
 
 Main = Callable[[Any], Coroutine[Deferred[Any], Any, int] | Generator[Deferred[Any], Any, int]]
+
+
+def atMost(seconds: float, wait: Any, reactor: Any) -> Deferred[Any]:
+    """Wait for a Deferred, not longer, and whatever its outcome."""
+    wait.addTimeout(seconds, reactor)
+    return DeferredList([wait], consumeErrors=True)
 
 
 class Running:
@@ -40,7 +46,7 @@ class Running:
     @ivar onInterrupt: called at the first signal; None to give the command up at once.
     """
 
-    def __init__(self, name: str, stderr: TextIO, level: LogLevel = LogLevel.warn) -> None:
+    def __init__(self, name: str, stderr: TextIO, level: LogLevel = LogLevel.error) -> None:
         """
         @param name: of the command, which stands before what goes wrong.
         @param level: of what is logged to standard error.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from txilpstream.running import Running
     from txilpstream.service import ReceiverService
 
-__all__ = ["SUMMARY", "addArguments", "addSettings", "portOf", "readSettings", "run"]
+__all__ = ["SUMMARY", "addArguments", "addSettings", "main", "portOf", "readSettings", "run"]
 
 SUMMARY: Final = "receive payments, with a hub inside if there is no plugin"
 
@@ -65,19 +65,27 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
     """
     try:
-        settings = readSettings(options)
+        readSettings(options)
     except LocalError as error:
         print(f"txilpstream serve: {error}", file=stderr)
         return 2
+    from twisted.logger import LogLevel
+
     from txilpstream.running import Running
 
-    running = Running("serve", stderr)
-    return running.run(lambda reactor: _serve(reactor, settings, options, running, stdout))
+    running = Running("serve", stderr, LogLevel.warn)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
-async def _serve(
-    reactor: Any, settings: Settings, options: Namespace, running: Running, stdout: TextIO
+async def main(
+    reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
+    """
+    Do it.
+
+    @param running: its C{onInterrupt} is set to what ends it in good order.
+    @return: the exit status.
+    """
     from twisted.internet.defer import Deferred
 
     from txilpstream.announcing import Announcements
@@ -88,7 +96,7 @@ async def _serve(
     def told(account: str, received: Received) -> None:
         say.received(account, received.total, received.size)
 
-    service = ReceiverService(reactor, settings)
+    service = ReceiverService(reactor, readSettings(options))
     service.ledger.told = told
     ready = service.whenReady()
     service.startService()

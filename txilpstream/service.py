@@ -8,10 +8,11 @@ do; what it is told is read in C{settings}, what it receives is counted in C{rec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -26,8 +27,10 @@ from txilpstream.hub.local import LocalHub
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.plugins.registry import pluginFromString
 from txilpstream.receiving import DEFAULT_ACCOUNT, Ledger, ReceivingFactory
+from txilpstream.running import atMost
 from txilpstream.server import StreamServer
 from txilpstream.settings import OPTIONS, Settings, readSecretFile
+from txilpstream.spsprequest import tagOf
 from txilpstream.spspserver import SPSPResource, SPSPServer
 
 __all__ = ["Options", "ReceiverService", "makeService"]
@@ -121,19 +124,13 @@ class ReceiverService(Service):
         self.server = StreamServer(self.account, secret, policy=ledger if isLimited else None)
         await self.server.listen(ReceivingFactory(ledger))
         if settings.spsp:
-            accounts = None if settings.accounts is None else self._findAccount
-            resource = SPSPResource(self.server, accounts)
+            accounts = None if settings.accounts is None else _arguments(settings.accounts)
+            resource = SPSPResource(self.server, accounts, reactor=self._reactor)
             endpoint = _serverFromString(self._reactor, settings.spsp)
             spsp = SPSPServer(self._reactor, endpoint, resource)
             await spsp.listen()
             self.spsp = spsp
         _log.info("{address} can be paid", address=self.account.address)
-
-    def _findAccount(self, path: str) -> dict[str, str] | None:
-        """What an account's credentials carry, None if there is no such account."""
-        name = path.strip("/") or DEFAULT_ACCOUNT
-        known = self.settings.accounts or {}
-        return {"connectionTag": name.replace("/", ".")} if name in known else None
 
     async def _openHub(self) -> Any:
         """Start the hub; the plugin that is returned leads to it."""
@@ -141,7 +138,7 @@ class ReceiverService(Service):
         self.local = localHubFor(reactor, settings)
         ours, theirs = memoryPair(reactor)
         await ours.connect()
-        self.local.addAccount(RECEIVER, settings.made, plugin=theirs)
+        self.local.addAccount(RECEIVER, settings.own, plugin=theirs)
         await self.local.listen()
         return ours
 
@@ -188,19 +185,20 @@ class ReceiverService(Service):
         if spsp is not None:
             await spsp.stop()
         if account is not None:
-            await self._atMost(account.drain())
+            await atMost(CLOSE_TIMEOUT, account.drain(), self._reactor)
         if server is not None:
-            await self._atMost(server.stop())
+            await atMost(CLOSE_TIMEOUT, server.stop(), self._reactor)
         if local is not None:
             await local.stop()
         if account is not None:
-            await self._atMost(account.close())
+            await atMost(CLOSE_TIMEOUT, account.close(), self._reactor)
         self.ledger.tell()
 
-    def _atMost(self, wait: Deferred[None]) -> Deferred[Any]:
-        """Wait for something, not too long, and whatever its outcome."""
-        wait.addTimeout(CLOSE_TIMEOUT, self._reactor)
-        return DeferredList([wait], consumeErrors=True)
+
+def _arguments(accounts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What the credentials of each account carry, by the paths of payment pointers."""
+    paths = ["" if name == DEFAULT_ACCOUNT else name for name in accounts]
+    return {path: {"connectionTag": tagOf(path)} for path in paths}
 
 
 def localHubFor(reactor: Any, settings: Settings) -> LocalHub:
@@ -213,13 +211,20 @@ def localHubFor(reactor: Any, settings: Settings) -> LocalHub:
     def endpoint(text: str) -> Any:
         return _serverFromString(reactor, text) if text else None
 
-    return LocalHub(
+    local = LocalHub(
         reactor,
-        Hub(reactor, settings.address),
+        Hub(reactor, settings.address, prices=settings.prices),
         btp=endpoint(settings.btp),
         http=endpoint(settings.http),
+        isOpen=settings.isOpen,
         options=settings.made,
     )
+    for peer in settings.peers:
+        plugin = pluginFromString(reactor, peer.plugin) if peer.plugin else None
+        local.addAccount(
+            peer.name, peer.options, token=peer.token, plugin=plugin, routes=peer.routes
+        )
+    return local
 
 
 class Options(UsageOptions):

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from txilpstream.amounts import checkAmount
+from txilpstream.amounts import Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions
+from txilpstream.plugins.registry import splitDescription
+from txilpstream.terms import Asset
 from txilpstream.wire.address import checkAddress, isSegment
 
-__all__ = ["OPTIONS", "Option", "Settings", "endpointFor", "readAmount", "readSecretFile"]
+__all__ = ["OPTIONS", "Option", "Peer", "Settings", "endpointFor", "readAmount", "readSecretFile"]
 
 SECRET_LENGTH: Final = 32
 
@@ -63,7 +65,17 @@ OPTIONS: Final = (
     Option("http", "PORT", "the hub's port for ILP over HTTP, or 'none'", "7771", isHub=True),
     Option("btp", "PORT", "the hub's port for BTP, or 'none'", "7768", isHub=True),
     Option("address", "ADDRESS", "the hub's own ILP address", "test.hub", isHub=True),
-    Option("asset", "CODE/SCALE", "the asset of the hub's accounts", "USD/9", isHub=True),
+    Option("asset", "CODE/SCALE", "the asset of accounts made on first use", "USD/9", isHub=True),
+    Option("own-asset", "CODE/SCALE", "the receiver's own asset on its hub (that of --asset)"),
+    Option("price", "CODE=PRICE", "of a whole unit, where assets differ", isList=True, isHub=True),
+    Option(
+        "peer",
+        "NAME:KEY=VALUE:...",
+        "an account of the hub's, by token or plugin",
+        isList=True,
+        isHub=True,
+    ),
+    Option("open", "yes/no", "whether any token gets an account", "yes", isHub=True),
 )
 """Every setting of a service."""
 
@@ -100,11 +112,81 @@ def endpointFor(name: str, text: str) -> str:
     )
 
 
-def _readAsset(text: str) -> AccountOptions:
+def _readAsset(name: str, text: str) -> Asset:
     found = _ASSET.fullmatch(text)
     if found is None:
-        raise LocalError(f"--asset is {text[:40]!r}: it must be like 'USD/9', a code and its scale")
-    return AccountOptions(found[1], int(found[2]))
+        raise LocalError(f"{name} is {text[:40]!r}: it must be like 'USD/9', a code and its scale")
+    return found[1], int(found[2])
+
+
+def _readPrice(text: str) -> tuple[str, Ratio]:
+    code, _, price = text.partition("=")
+    ratio = Ratio.fromString(price)
+    if not (code and ratio.numerator):
+        raise LocalError(f"--price is {text[:40]!r}: it must be like 'EUR=1.08', and more than 0")
+    return code, ratio
+
+
+def _readYesNo(name: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise LocalError(f"{name} is {text[:40]!r}: it must be 'yes' or 'no'")
+    return text == "yes"
+
+
+@dataclass(slots=True, frozen=True)
+class Peer:
+    """
+    An account of the hub's that its owner names.
+
+    @ivar name: the segment of its address.
+    @ivar options: its asset and limits.
+    @ivar token: with which it comes; empty if it does not.
+    @ivar plugin: the description of a way to it; empty if there is none.
+    @ivar routes: prefixes of addresses beyond it.
+    """
+
+    name: str
+    options: AccountOptions
+    token: str = ""
+    plugin: str = ""
+    routes: tuple[str, ...] = ()
+
+    @classmethod
+    def fromString(cls, text: str, asset: Asset) -> Peer:
+        """
+        Read a description, whose parts are split as those of plugins are.
+
+        @param asset: if it does not say another.
+        @raise LocalError: if it is none; a token is not shown.
+        """
+        names, keys = splitDescription(text)
+        name = names[0] if len(names) == 1 else ""
+        unknown = set(keys) - _PEER_KEYS
+        if not isSegment(name) or unknown:
+            raise LocalError(
+                f"--peer {name[:40]!r}: it must be a name and parts such as 'alice:token=SECRET', "
+                f"with keys of {', '.join(sorted(_PEER_KEYS))}"
+            )
+        code, scale = _readAsset("--peer's asset", keys["asset"]) if "asset" in keys else asset
+        limits: dict[str, Any] = {}
+        minimum = keys.get("minimum")
+        if minimum is not None:
+            sign = -1 if minimum.startswith("-") else 1
+            amount = readAmount("--peer's minimum", minimum.removeprefix("-"))
+            limits["minimumBalance"] = sign * amount
+        for key, field_ in (("most", "maximumPacketAmount"), ("per-minute", "packetsPerMinute")):
+            if key in keys:
+                limits[field_] = readAmount(f"--peer's {key}", keys[key], minimum=1)
+        token, plugin = keys.get("token", ""), keys.get("plugin", "")
+        if not (token or plugin):
+            raise LocalError(f"--peer {name!r} has neither a token nor a plugin: it could not come")
+        routes = tuple(keys["routes"].split(",")) if "routes" in keys else ()
+        return cls(name, AccountOptions(code, scale, **limits), token, plugin, routes)
+
+
+_PEER_KEYS: Final = frozenset(
+    ["asset", "minimum", "most", "per-minute", "plugin", "routes", "token"]
+)
 
 
 def _readAccount(text: str) -> tuple[str, int | None]:
@@ -131,6 +213,10 @@ class Settings:
     @ivar btp: the same for BTP.
     @ivar address: the hub's ILP address.
     @ivar made: the hub's accounts that are made on first use.
+    @ivar own: the receiver's own account on its hub.
+    @ivar prices: of whole units, by the code of the asset.
+    @ivar peers: the hub's accounts that have names.
+    @ivar isOpen: whether any token gets an account of the hub's.
     """
 
     plugin: str = ""
@@ -142,6 +228,10 @@ class Settings:
     btp: str = ""
     address: str = "test.hub"
     made: AccountOptions = field(default_factory=AccountOptions)
+    own: AccountOptions = field(default_factory=AccountOptions)
+    prices: Mapping[str, Ratio] = field(default_factory=dict)
+    peers: tuple[Peer, ...] = ()
+    isOpen: bool = True
 
     @classmethod
     def fromTexts(
@@ -162,6 +252,8 @@ class Settings:
                 if option.isList:
                     text = text.split()
             known[option.name] = text
+        asset = _readAsset("--asset", known["asset"])
+        own = _readAsset("--own-asset", known["own-asset"]) if known["own-asset"] else asset
         accounts: Sequence[str] = known["account"]
         limit = known["limit"]
         return cls(
@@ -173,7 +265,11 @@ class Settings:
             endpointFor("--http", known["http"]),
             endpointFor("--btp", known["btp"]),
             checkAddress(known["address"]),
-            _readAsset(known["asset"]),
+            AccountOptions(*asset),
+            AccountOptions(*own),
+            dict(map(_readPrice, known["price"])),
+            tuple(Peer.fromString(text, asset) for text in known["peer"]),
+            _readYesNo("--open", known["open"]),
         )
 
 

@@ -4,11 +4,28 @@ Twisted imports this module whenever it looks for any plugin, so it imports noth
 object here names the module that does the work, which is imported when the plugin is used.
 """
 
+from twisted.application.service import ServiceMaker
+
 from txilpstream.plugins.registry import FactoryByName
 from txilpstream.strings import ClientParser, ServerParser
 
-__all__ = ["clientParser", "memoryPlugin", "serverParser"]
+__all__ = [
+    "btpPlugin",
+    "clientParser",
+    "httpPlugin",
+    "memoryPlugin",
+    "receiverService",
+    "serverParser",
+]
 
+btpPlugin = FactoryByName("btp", "txilpstream.plugins.btp.BTPPluginFactory", extra="btp")
+httpPlugin = FactoryByName("http", "txilpstream.plugins.http.HTTPPluginFactory")
 memoryPlugin = FactoryByName("memory", "txilpstream.plugins.memory.MemoryPluginFactory")
 clientParser = ClientParser()
 serverParser = ServerParser()
+receiverService = ServiceMaker(
+    "txilpstream",
+    "txilpstream.service",
+    "Receive Interledger payments over STREAM.",
+    "txilpstream",
+)

@@ -20,13 +20,12 @@ from twisted.python.failure import Failure
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.hub.accounts import AccountOptions, HubAccount
+from txilpstream.hub.accounts import HubAccount
 from txilpstream.hub.books import Books, Promise
+from txilpstream.hub.directory import Directory
 from txilpstream.hub.outlet import Full, Outlet
-from txilpstream.hub.routes import Routes
 from txilpstream.interfaces import NotSent
 from txilpstream.terms import Asset, rateBetween
-from txilpstream.wire.address import checkAddress, join
 from txilpstream.wire.ildcp import DESTINATION
 from txilpstream.wire.ilp import (
     ERROR_NAMES,
@@ -57,7 +56,7 @@ SWEEP: Final = 0.1
 """Seconds between two looks for packets whose time is over."""
 
 
-class Hub:
+class Hub(Directory):
     """
     A connector between accounts.
 
@@ -83,14 +82,12 @@ class Hub:
         """
         if prices is not None and rates is not None:
             raise LocalError("give prices or rates, not both")
-        self.address = checkAddress(address)
-        self.accounts: dict[str, HubAccount] = {}
+        super().__init__(address)
         self.books = Books()
         self._reactor = reactor
         self._wallClock = wallClock
         known = dict(prices or {})
         self._rates = rates or (lambda source, to: rateBetween(source, to, known))
-        self._routes: Routes[HubAccount] = Routes()
         self._call: IDelayedCall | None = None
         self._isStopping = False
         self._drained: list[Deferred[None]] = []
@@ -98,53 +95,6 @@ class Hub:
 
     def _reject(self, code: str, message: str = "", data: bytes = b"") -> bytes:
         return encodeReject(code, self.address, message or ERROR_NAMES[code], data)
-
-    # --- Accounts -----------------------------------------------------------------------------
-
-    def addAccount(
-        self,
-        name: str,
-        options: AccountOptions | None = None,
-        *,
-        routes: tuple[str, ...] = (),
-        isMade: bool = False,
-    ) -> HubAccount:
-        """
-        Make an account; L{attach} gives it a way in and out.
-
-        @param routes: prefixes of addresses beyond it; its own address leads to it anyway.
-        @param isMade: whether it was made on first use.
-        @raise LocalError: if there is one of this name, or something is not valid.
-        """
-        if name in self.accounts:
-            raise LocalError(f"there is an account {name!r} already")
-        address = join(self.address, name)
-        account = HubAccount(name, address, options or AccountOptions(), isMade)
-        try:
-            for prefix in (address, *routes):
-                self._routes.add(prefix, account)
-        except LocalError:
-            self._routes.remove(account)
-            raise
-        self.accounts[name] = account
-        return account
-
-    def removeAccount(self, account: HubAccount) -> None:
-        """
-        Forget an account.
-
-        @raise LocalError: if something would be lost with it.
-        """
-        if account.balance or account.held or account.promised:
-            raise LocalError(
-                f"the account {account.name!r} has a balance of {account.balance}, or packets "
-                "under way: settle it first"
-            )
-        for outlet in account.outlets:
-            outlet.close()
-        account.outlets.clear()
-        self._routes.remove(account)
-        del self.accounts[account.name]
 
     def attach(self, account: HubAccount, plugin: Any) -> Outlet:
         """
@@ -177,7 +127,7 @@ class Hub:
         if prepare.amount > account.options.maximumPacketAmount:
             limit = account.options.maximumPacketAmount
             return self._reject("F08", data=encodeAmountTooLarge(prepare.amount, limit))
-        destination = self._routes.find(prepare.destination)
+        destination = self.find(prepare.destination)
         if destination is None or destination is account:
             return self._rejects["F02"]
         outAmount = self._convert(account, destination, prepare.amount)
