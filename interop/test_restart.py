@@ -73,7 +73,7 @@ class RestartTests(InteropTestCase):
         self.assertEqual(payer.process.returncode, 1 if result["inDoubt"] else 0)
 
     def test_receiver(self) -> None:
-        """The payment goes on after it, and the hub credited no more than was sent or is in doubt."""
+        """The payment goes on after it; the hub credits no more than is sent or in doubt."""
         hub = self.startHub()
         receiver, credentials = self.startReceiver()
         payer = self.startPayer(credentials)
