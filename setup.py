@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 CLI = ["rich>=13"]
-HTTP = ["treq>=24.9"]
+HTTP: list[str] = []  # Twisted's own client and server do it; the name is for what comes
 BTP = ["wsproto>=1.2"]
 PLOT = ["matplotlib>=3.8"]
 TEST = ["hypothesis>=6.100"]
