@@ -22,6 +22,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from zope.interface import implementer
 
 from txilpstream.plugins.binaryframe import encodeBinary
+from txilpstream.plugins.joinedmessage import JoinedMessage
 
 __all__ = [
     "CLOSE_TIME",
@@ -120,33 +121,6 @@ class _Timer:
         self._function()
 
 
-class _Message:
-    """The chunks of one message, which are joined as they come and never beyond a limit."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self) -> None:
-        self._data: bytes | bytearray = b""
-
-    def add(self, event: BytesMessage, maximum: int) -> bool:
-        """Add a chunk, unless the message would be longer than the maximum."""
-        chunk = event.data
-        if len(self._data) + len(chunk) > maximum:
-            return False
-        if not self._data:
-            self._data = chunk
-        elif isinstance(self._data, bytearray):
-            self._data += chunk
-        else:
-            self._data = bytearray(self._data) + chunk
-        return True
-
-    def take(self) -> bytes:
-        """Return what was joined, and begin the next."""
-        data, self._data = self._data, b""
-        return bytes(data)
-
-
 @implementer(IPushProducer)
 class WebSocket(protocol.Protocol):
     """
@@ -182,7 +156,7 @@ class WebSocket(protocol.Protocol):
         self._state = _SHAKING
         self._head = bytearray()
         self._connection: Connection | None = None
-        self._message = _Message()
+        self._message = JoinedMessage()
         self._pong: bytes | None = None
         self._isHeard = False
         self._silentLooks = 0
@@ -198,9 +172,7 @@ class WebSocket(protocol.Protocol):
 
     def connectionMade(self) -> None:
         """Begin: small packets leave at once, and the handshake has its time."""
-        setNoDelay = getattr(self.transport, "setTcpNoDelay", None)
-        if setNoDelay is not None:
-            setNoDelay(True)
+        getattr(self.transport, "setTcpNoDelay", lambda _: None)(True)
         self.transport.registerProducer(self, True)
         self._timer.set(self._handshakeTime)
 
@@ -209,6 +181,7 @@ class WebSocket(protocol.Protocol):
         self._isHeard = True
         if self._state == _OPEN or self._state == _CLOSING:
             self.framesReceived(data)
+            self.transport.bufferSize = self._message.readSize
         elif self._state == _SHAKING:
             stop = _addToHead(self._head, data)
             if stop > HANDSHAKE_LIMIT:
