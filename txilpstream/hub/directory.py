@@ -41,7 +41,7 @@ class Directory:
         isMade: bool = False,
     ) -> HubAccount:
         """
-        Make an account; L{attach} gives it a way in and out.
+        Make an account; C{Hub.attach} gives it a way in and out.
 
         @param routes: prefixes of addresses beyond it; its own address leads to it anyway.
         @param isMade: whether it was made on first use.
