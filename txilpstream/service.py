@@ -242,7 +242,9 @@ class Options(UsageOptions):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self["account"] = []
+        for option in OPTIONS:
+            if option.isList:
+                self[option.name] = []
         self.settings = Settings()
 
     def opt_account(self, text: str) -> None:
@@ -250,6 +252,18 @@ class Options(UsageOptions):
         Who can be paid, and how much in all, as NAME or NAME=LIMIT; may be given more than once.
         """
         self["account"].append(text)
+
+    def opt_peer(self, text: str) -> None:
+        """
+        An account of the hub's, as NAME:KEY=VALUE:...; may be given more than once.
+        """
+        self["peer"].append(text)
+
+    def opt_price(self, text: str) -> None:
+        """
+        The price of a whole unit of an asset, as CODE=PRICE; may be given more than once.
+        """
+        self["price"].append(text)
 
     def postOptions(self) -> None:
         """
