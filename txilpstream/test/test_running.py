@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from os import environ
 from pathlib import Path
@@ -18,6 +19,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
+from txilpstream import cli
 from txilpstream.running import Running, atMost
 
 ROOT = str(Path(txilpstream.__file__).resolve().parents[1])
@@ -91,17 +93,31 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 class WrongWordsTests(SynchronousTestCase):
     """Every command with everything that is wrong."""
 
+    def atOnce(self, words: list[str]) -> tuple[int, str, str]:
+        """What the command does before it runs the reactor; status -1 if it would."""
+        stdout, stderr = StringIO(), StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            status = self.assertRaises(SystemExit, cli.main, words).code
+        return int(status or 0), stdout.getvalue(), stderr.getvalue()
+
     def test_oneLine(self) -> None:
         """One clear line, status 2, and nothing on standard output."""
+        self.patch(Running, "run", lambda self, main: -1)
         lines = [line.split(" ") for line in WRONG.strip().splitlines()]
         lines.append(["pay", CREDENTIALS, "5"])
+        said = [(words, *self.atOnce(words)) for words in lines]
+        late = [words for words, status, _, _ in said if status == -1]
+        said = [each for each in said if each[1] != -1]
         with ThreadPoolExecutor(2) as pool:
-            for words, done in zip(lines, pool.map(lambda words: run(*words), lines), strict=True):
-                where = f"{words}: {done.stderr!r}"
-                self.assertEqual((done.returncode, done.stdout), (2, ""), where)
-                self.assertEqual(done.stderr.count("\n"), 1, where)
-                self.assertTrue(done.stderr.startswith("txilpstream "), where)
-                self.assertNotIn("Traceback", done.stderr, where)
+            for words, done in zip(late, pool.map(lambda words: run(*words), late), strict=True):
+                said.append((words, done.returncode, done.stdout, done.stderr))
+        self.assertEqual(len(said), len(lines))
+        for words, status, stdout, stderr in said:
+            where = f"{words}: {stderr!r}"
+            self.assertEqual((status, stdout), (2, ""), where)
+            self.assertEqual(stderr.count("\n"), 1, where)
+            self.assertTrue(stderr.startswith("txilpstream "), where)
+            self.assertNotIn("Traceback", stderr, where)
 
     def test_unreachable(self) -> None:
         """What is right and cannot be done is status 1, in a line too."""
