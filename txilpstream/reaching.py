@@ -11,7 +11,6 @@ import os
 import secrets
 from argparse import Namespace
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any, Final, TextIO
 
 from txilpstream.account import Account
@@ -19,6 +18,7 @@ from txilpstream.credentials import Credentials
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.payments import quote
 from txilpstream.plugins.registry import ENVIRONMENT_VARIABLE, pluginFromString
+from txilpstream.settings import hasBTP
 from txilpstream.terms import Asset
 
 __all__ = [
@@ -41,7 +41,7 @@ def localPlugin() -> str:
     It is by BTP if the extra C{btp} is there, else by ILP over HTTP, which can only send.
     """
     token = secrets.token_hex(16)
-    if find_spec("wsproto") is not None:
+    if hasBTP():
         return f"btp+ws://:{token}@127.0.0.1:{BTP_PORT}"
     return f"http://:{token}@127.0.0.1:{HTTP_PORT}/"
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,16 @@ from txilpstream.plugins.registry import splitDescription
 from txilpstream.terms import Asset
 from txilpstream.wire.address import checkAddress, isSegment
 
-__all__ = ["OPTIONS", "Option", "Peer", "Settings", "endpointFor", "readAmount", "readSecretFile"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "Peer",
+    "Settings",
+    "endpointFor",
+    "hasBTP",
+    "readAmount",
+    "readSecretFile",
+]
 
 SECRET_LENGTH: Final = 32
 
@@ -80,6 +90,11 @@ OPTIONS: Final = (
 """Every setting of a service."""
 
 
+def hasBTP() -> bool:
+    """Whether the extra C{btp} is installed."""
+    return find_spec("wsproto") is not None
+
+
 def readAmount(name: str, text: str, *, minimum: int = 0) -> int:
     """
     Read a whole number of base units.
@@ -110,6 +125,13 @@ def endpointFor(name: str, text: str) -> str:
         f"{name} is {text[:40]!r}: it must be a port from 0 to 65535, 'none', or an endpoint such "
         "as 'tcp:8080:interface=0.0.0.0'"
     )
+
+
+def _readBTP(text: str) -> str:
+    endpoint = endpointFor("--btp", text)
+    if endpoint and not hasBTP():
+        raise LocalError("--btp needs the extra 'btp': install 'txilpstream[btp]', or say 'none'")
+    return endpoint
 
 
 def _readAsset(name: str, text: str) -> Asset:
@@ -249,6 +271,8 @@ class Settings:
             text = texts.get(option.name)
             if text is None or text == []:
                 text = environ.get(option.variable, option.default)
+                if option.name == "btp" and option.variable not in environ and not hasBTP():
+                    text = "none"
                 if option.isList:
                     text = text.split()
             known[option.name] = text
@@ -263,7 +287,7 @@ class Settings:
             dict(map(_readAccount, accounts)) if accounts else None,
             readAmount("--limit", limit) if limit else None,
             endpointFor("--http", known["http"]),
-            endpointFor("--btp", known["btp"]),
+            _readBTP(known["btp"]),
             checkAddress(known["address"]),
             AccountOptions(*asset),
             AccountOptions(*own),

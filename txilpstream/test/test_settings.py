@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txilpstream import settings
 from txilpstream.errors import LocalError
 from txilpstream.settings import OPTIONS, Settings, endpointFor, readAmount, readSecretFile
 
@@ -17,14 +18,14 @@ class TextTests(SynchronousTestCase):
     """Texts become settings, or are refused in a sentence that names the option."""
 
     def test_defaults(self) -> None:
-        settings = Settings.fromTexts({}, {})
-        self.assertEqual(settings.plugin, "")
-        self.assertEqual(settings.spsp, "tcp:7770:interface=127.0.0.1")
-        self.assertEqual(settings.http, "tcp:7771:interface=127.0.0.1")
-        self.assertEqual(settings.btp, "tcp:7768:interface=127.0.0.1")
-        self.assertEqual(settings.made.asset, ("USD", 9))
-        self.assertIsNone(settings.accounts)
-        self.assertIsNone(settings.limit)
+        read = Settings.fromTexts({}, {})
+        self.assertEqual(read.plugin, "")
+        self.assertEqual(read.spsp, "tcp:7770:interface=127.0.0.1")
+        self.assertEqual(read.http, "tcp:7771:interface=127.0.0.1")
+        self.assertEqual(read.btp, "tcp:7768:interface=127.0.0.1")
+        self.assertEqual(read.made.asset, ("USD", 9))
+        self.assertIsNone(read.accounts)
+        self.assertIsNone(read.limit)
 
     def test_words(self) -> None:
         texts = {
@@ -35,22 +36,30 @@ class TextTests(SynchronousTestCase):
             "asset": "EUR/6",
             "secret-file": "/x",
         }
-        settings = Settings.fromTexts(texts, {})
-        self.assertEqual(settings.accounts, {"alice": 100, "bob": None, "shop/till": None})
-        self.assertEqual((settings.plugin, settings.limit, settings.spsp), ("memory:x", 7, ""))
-        self.assertEqual((settings.made.asset, settings.secretFile), (("EUR", 6), "/x"))
+        read = Settings.fromTexts(texts, {})
+        self.assertEqual(read.accounts, {"alice": 100, "bob": None, "shop/till": None})
+        self.assertEqual((read.plugin, read.limit, read.spsp), ("memory:x", 7, ""))
+        self.assertEqual((read.made.asset, read.secretFile), (("EUR", 6), "/x"))
 
     def test_environment(self) -> None:
         """The environment speaks where the words are silent, one variable for each option."""
         environ = {"TXILPSTREAM_ACCOUNT": "alice bob=5", "TXILPSTREAM_LIMIT": "9"}
-        settings = Settings.fromTexts({"limit": "3", "account": []}, environ)
-        self.assertEqual(settings.accounts, {"alice": None, "bob": 5})
-        self.assertEqual(settings.limit, 3)
+        read = Settings.fromTexts({"limit": "3", "account": []}, environ)
+        self.assertEqual(read.accounts, {"alice": None, "bob": 5})
+        self.assertEqual(read.limit, 3)
         self.assertEqual(Settings.fromTexts({}, {"ILP_PLUGIN": "memory:y"}).plugin, "memory:y")
         self.assertEqual(
             {option.variable for option in OPTIONS if "-" in option.name},
             {"TXILPSTREAM_SECRET_FILE", "TXILPSTREAM_OWN_ASSET"},
         )
+
+    def test_withoutBTP(self) -> None:
+        """Without the extra there is no BTP, and who asks for it hears why."""
+        self.patch(settings, "hasBTP", lambda: False)
+        self.assertEqual(Settings.fromTexts({}, {}).btp, "")
+        for texts, environ in (({"btp": "7768"}, {}), ({}, {"TXILPSTREAM_BTP": "0"})):
+            with self.assertRaisesRegex(LocalError, r"txilpstream\[btp\]"):
+                Settings.fromTexts(texts, environ)
 
     def test_bad(self) -> None:
         bad: dict[str, list[Any]] = {
