@@ -34,25 +34,40 @@ HTTP_PORT: Final = 7771
 LONGEST_CREDENTIALS: Final = 1 << 16
 
 
-def localPlugin() -> str:
+def localPlugin(mustReceive: bool = False) -> str:
     """
     The description of a plugin to the hub of this machine, with an account of its own.
 
     It is by BTP if the extra C{btp} is there, else by ILP over HTTP, which can only send.
+
+    @raise LocalError: if it must receive and cannot.
     """
     token = secrets.token_hex(16)
     if hasBTP():
         return f"btp+ws://:{token}@127.0.0.1:{BTP_PORT}"
+    if mustReceive:
+        raise LocalError(
+            "to receive from the hub of this machine needs the extra 'btp': install "
+            "'txilpstream[btp]', or give --plugin"
+        )
     return f"http://:{token}@127.0.0.1:{HTTP_PORT}/"
 
 
-def makePlugin(reactor: Any, options: Namespace, environ: Mapping[str, str] = os.environ) -> Any:
+def makePlugin(
+    reactor: Any,
+    options: Namespace,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    mustReceive: bool = False,
+) -> Any:
     """
     Make the plugin that the options name; it is not connected yet.
 
-    @raise LocalError: if it is not described well.
+    @param mustReceive: whether packets must come back on it.
+    @raise LocalError: if it is not described well, or an extra is missing.
     """
-    description = options.plugin or environ.get(ENVIRONMENT_VARIABLE, "") or localPlugin()
+    description = options.plugin or environ.get(ENVIRONMENT_VARIABLE, "")
+    description = description or localPlugin(mustReceive)
     return pluginFromString(reactor, description, isInsecure=options.insecure)
 
 

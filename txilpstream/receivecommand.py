@@ -95,7 +95,7 @@ async def main(
         kept.extend(data[: MOST_DATA - len(kept)])
 
     secret = readSecretFile(options.secret_file) if options.secret_file else None
-    account = await openAccount(reactor, makePlugin(reactor, options))
+    account = await openAccount(reactor, makePlugin(reactor, options, mustReceive=True))
     ledger = Ledger(reactor, limit=limit, told=told)
     server = StreamServer(account, secret, policy=None if limit is None else ledger)
     try:
