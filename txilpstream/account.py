@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txilpstream.errors import DecodeError, LocalError, StreamError
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
 from txilpstream.interfaces import IPlugin
 from txilpstream.turns import Turns
 from txilpstream.wire import ildcp
@@ -147,7 +147,7 @@ class Account(Turns):
             return self
         request = ildcp.encodeRequest(self.now() + IL_DCP_TIMEOUT)
         asked: Deferred[bytes] = self.plugin.sendData(request)
-        asked.addTimeout(IL_DCP_TIMEOUT, self.reactor)
+        asked.addTimeout(IL_DCP_TIMEOUT, self.reactor, onTimeoutCancel=_late)
         return asked.addCallbacks(self._cbDetails, self._ebDetails)
 
     def _ebDetails(self, failure: Failure) -> Failure:
@@ -265,6 +265,10 @@ class Account(Turns):
         if not self.address:
             raise StreamError("the account has no address: open it with Account.open")
         return join(self.address, segment)
+
+
+def _late(_: object, timeout: float) -> Any:
+    raise ConnectionEnded(f"the parent did not say who we are within {timeout:g} s")
 
 
 def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from txilpstream.settings import hasBTP
+
 if TYPE_CHECKING:
     from txilpstream.account import Account
     from txilpstream.hub.accounts import HubAccount
@@ -17,18 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Announcements", "pluginOptions"]
 
-_DEFAULTS = {"http": 7771, "btp": 7768}
+_USUAL = "127.0.0.1:7768"
+"""Where commands look for a hub by themselves, by BTP."""
+
+_NAMES = {"spsp": "payment pointers", "http": "ILP over HTTP", "btp": "BTP"}
 
 
-def pluginOptions(ports: Mapping[str, str]) -> str:
-    """The words that lead a command to a hub on these ports; empty for the usual ones."""
-    for kind, form in (("btp", "btp+ws://{}"), ("http", "http://:any-token@{}/")):
-        where = ports.get(kind)
-        if where is not None:
-            return (
-                "" if where == f"127.0.0.1:{_DEFAULTS[kind]}" else f" --plugin {form.format(where)}"
-            )
-    return ""
+def pluginOptions(ports: Mapping[str, str], isOpen: bool = True) -> str:
+    """The words that lead a command to a hub on these ports; empty for the usual one."""
+    token = "any-token" if isOpen else "TOKEN"
+    if "btp" in ports:
+        where = ports["btp"]
+        return "" if where == _USUAL and isOpen else f" --plugin btp+ws://:{token}@{where}"
+    return f" --plugin http://:{token}@{ports['http']}/" if "http" in ports else ""
 
 
 class Announcements:
@@ -37,36 +40,49 @@ class Announcements:
     def __init__(self, stdout: TextIO, *, isJSON: bool) -> None:
         self._stdout = stdout
         self._isJSON = isJSON
+        self._isClosed = False
 
     def say(self, event: str, text: str, **values: Any) -> None:
         """Say one thing."""
         line = json.dumps({"event": event, **values}) if self._isJSON else text
-        print(line, file=self._stdout, flush=True)
+        if not self._isClosed:
+            try:
+                print(line, file=self._stdout, flush=True)
+            except BrokenPipeError:
+                self._isClosed = True  # whoever read has had enough; what is done goes on
 
     def listening(self, account: Account, ports: Mapping[str, str], settings: Settings) -> None:
         """It can be paid."""
-        lines = [f"{account.address} can be paid"]
-        names = {"spsp": "payment pointers", "http": "ILP over HTTP", "btp": "BTP"}
-        lines += [f"  {names[kind]:<18}{where}" for kind, where in ports.items()]
-        spsp = ports.get("spsp")
-        if spsp is not None:
+        lines = [f"{account.address} can be paid", *self._where(ports)]
+        if not settings.plugin and not hasBTP():
+            lines.append("  BTP is left out: it needs the extra 'btp'")
+        spsp = ports.get("spsp", "unix:")
+        if not spsp.startswith("unix:"):
             who = next(iter(settings.accounts or {"alice": None}))
-            words = pluginOptions(ports)
-            plugin = "" if not settings.plugin else " --plugin PLUGIN"
+            words = "1000" if settings.own == settings.made else "1000 --deliver"
+            words += pluginOptions(ports, settings.isOpen)
+            if settings.plugin:
+                words += " --plugin YOUR-PLUGIN"
             url = f"http://{spsp}/{'' if who == 'default' else who}"
             lines += [
                 "from another terminal:",
-                f"  txilpstream pay {url} 1000{words}{plugin}",
-                f"  txilpstream quote {url} 1000{words}{plugin}",
+                f"  txilpstream pay {url} {words}",
+                f"  txilpstream quote {url} {words}",
             ]
         text = "\n".join(lines)
         self.say("listening", text, address=account.address, ports=dict(ports))
 
-    def hub(self, address: str, ports: Mapping[str, str]) -> None:
+    def _where(self, ports: Mapping[str, str]) -> list[str]:
+        """What listens where."""
+        return [f"  {_NAMES[kind]:<18}{where}" for kind, where in ports.items()]
+
+    def hub(self, address: str, ports: Mapping[str, str], isOpen: bool) -> None:
         """A hub can be used."""
-        lines = [f"the hub {address} is open to any token"]
-        lines += [f"  {kind:<18}{where}" for kind, where in ports.items()]
-        lines += ["from other terminals:", f"  txilpstream receive{pluginOptions(ports)}"]
+        who = "any token" if isOpen else "the tokens of its peers"
+        words = pluginOptions(ports, isOpen)
+        command = "receive" if "btp" in ports else "pay DESTINATION AMOUNT"
+        lines = [f"the hub {address} is open to {who}", *self._where(ports)]
+        lines += ["from other terminals:", f"  txilpstream {command}{words}"]
         self.say("listening", "\n".join(lines), address=address, ports=dict(ports))
 
     def received(self, account: str, total: int, size: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError
 from txilpstream.servecommand import addSettings, portOf, readSettings
 
@@ -33,9 +34,9 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         settings = readSettings(options)
         if not (settings.btp or settings.http):
-            raise LocalError("--btp and --http are both 'none': nobody could come")
+            raise LocalError("neither --btp nor --http says where to listen: nobody could come")
     except LocalError as error:
-        print(f"txilpstream hub: {error}", file=stderr)
+        complain(stderr, "hub", error)
         return 2
     from twisted.logger import LogLevel
 
@@ -60,14 +61,15 @@ async def main(
     from txilpstream.service import localHubFor
 
     say = Announcements(stdout, isJSON=options.json)
-    local = localHubFor(reactor, readSettings(options))
+    settings = readSettings(options)
+    local = localHubFor(reactor, settings)
     await local.listen()
     ports = {}
     if local.btpPort is not None:
         ports["btp"] = portOf(local.btpPort)
     if local.httpPort is not None:
         ports["http"] = portOf(local.httpPort)
-    say.hub(local.hub.address, ports)
+    say.hub(local.hub.address, ports, settings.isOpen)
     enough: Deferred[None] = Deferred()
     running.onInterrupt = lambda: enough.callback(None)
     await enough

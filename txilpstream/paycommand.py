@@ -5,12 +5,19 @@ The subcommand C{pay}: makes one payment and says what became of it.
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError, PaymentError, PaymentResult
-from txilpstream.paying import addTermArguments, asPlain, checkTerms, inUnits, readTerms
+from txilpstream.paying import (
+    addTermArguments,
+    asPlain,
+    checkTerms,
+    inUnits,
+    readStandardInput,
+    readTerms,
+)
 from txilpstream.progress import Amount, Progress, progressFor
 from txilpstream.terms import MOST_DATA, Asset
 
@@ -31,12 +38,16 @@ def addArguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FILE", help="what goes with the first money")
 
 
-def _readData(path: str | None) -> bytes:
+def _readData(path: str | bytes | None) -> bytes:
     """
+    What goes with the money: a pipe can be read only once, so what was read is given back.
+
     @raise LocalError: if the file cannot be read or is too large.
     """
     if path is None:
         return b""
+    if isinstance(path, bytes):
+        return path
     try:
         with open(path, "rb") as file:
             data = file.read(MOST_DATA + 1)
@@ -58,9 +69,10 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     try:
         checkTerms(options)
-        _readData(options.data)
+        readStandardInput(options)
+        options.data = _readData(options.data)
     except LocalError as error:
-        print(f"txilpstream pay: {error}", file=stderr)
+        complain(stderr, "pay", error)
         return 2
     from txilpstream.running import Running
 
@@ -77,14 +89,15 @@ async def main(
     @param running: its C{onInterrupt} is set to what ends it in good order.
     @return: the exit status.
     """
-    from txilpstream.reaching import destinationAsset, makePlugin, openAccount, readDestination
+    from txilpstream.reaching import makePlugin, reach
+    from txilpstream.running import within
 
-    plugin = makePlugin(reactor, options)
-    credentials = await readDestination(reactor, options.destination, options, sys.stdin)
-    account = await openAccount(reactor, plugin)
+    _, timeout = checkTerms(options)
+    until = None if timeout is None else reactor.seconds() + timeout
+    work = reach(reactor, makePlugin(reactor, options), options)
+    account, credentials, asset = await within(timeout, work, reactor)
     try:
-        asset = await destinationAsset(account, credentials, options)
-        return await _payFrom(account, credentials, asset, options, running, stdout, stderr)
+        return await _payFrom(account, credentials, asset, options, until, running, stdout, stderr)
     finally:
         await account.close()
 
@@ -94,6 +107,7 @@ async def _payFrom(
     credentials: Credentials,
     asset: Asset | None,
     options: Namespace,
+    until: float | None,
     running: Running,
     stdout: TextIO,
     stderr: TextIO,
@@ -101,7 +115,7 @@ async def _payFrom(
     from txilpstream.payments import Payment
 
     terms = readTerms(options, account.asset, asset)
-    _, timeout = checkTerms(options)
+    timeout = None if until is None else max(0.0, until - account.reactor.seconds())
     progress = None if options.json else progressFor(stderr)
     payment = Payment(
         account,
@@ -140,7 +154,7 @@ def _shower(reactor: Any, progress: Progress, terms: dict[str, Any]) -> Any:
             amount = Amount("delivered", result.deliveredClaimed, result.destinationAmount)
         else:
             amount = Amount("sent", result.sent, result.sourceAmount)
-        progress.show([amount], f"{result.inDoubt:,} in doubt" if result.inDoubt else "")
+        progress.show([amount], f"{result.inDoubt:,} under way or in doubt")
 
     return show
 
@@ -174,7 +188,7 @@ def _complain(result: PaymentResult, reason: str, stderr: TextIO) -> None:
     what = "sent"
     if result.destinationAmount is not None:
         wanted, done, what = result.destinationAmount, result.deliveredClaimed, "delivered"
-    print(f"txilpstream pay: {done:,} of {wanted:,} {what}: {reason}", file=stderr)
+    complain(stderr, "pay", f"{done:,} of {wanted:,} {what}: {reason}")
     if result.inDoubt:
         print(f"  {result.inDoubt:,} in doubt: no answer ever came for them", file=stderr)
     for reject in result.rejects:

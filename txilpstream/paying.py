@@ -4,6 +4,7 @@ What the commands that pay have in common: their options, terms, and how amounts
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from dataclasses import fields
@@ -21,8 +22,12 @@ __all__ = [
     "checkTerms",
     "fromUnits",
     "inUnits",
+    "readStandardInput",
     "readTerms",
 ]
+
+LONGEST_CREDENTIALS: Final = 1 << 16
+"""Characters of credentials that are read."""
 
 _LONGEST: Final = 86400.0
 
@@ -80,6 +85,13 @@ def readSeconds(name: str, text: str | None) -> float | None:
     return seconds
 
 
+def _isPositive(text: str) -> bool:
+    try:
+        return Ratio.fromString(text).numerator > 0
+    except LocalError:
+        return False
+
+
 def fromUnits(name: str, text: str, asset: Asset | None) -> int:
     """
     Read a decimal number of whole units as base units, exactly.
@@ -106,6 +118,23 @@ def inUnits(amount: int, asset: Asset | None) -> str:
     return f"{amount:,} ({whole:,}{decimals} {code})"
 
 
+def readStandardInput(options: Namespace) -> None:
+    """
+    Take the destination from standard input if it is C{-}, before anything else runs.
+
+    @raise LocalError: if there are no credentials.
+    """
+    if options.destination != "-":
+        return
+    try:
+        text = "" if sys.stdin is None else sys.stdin.read(LONGEST_CREDENTIALS)
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not text.lstrip().startswith("{"):
+        raise LocalError("there are no credentials on standard input: they must be JSON")
+    options.destination = text
+
+
 def checkTerms(options: Namespace) -> tuple[Ratio, float | None]:
     """
     Check what can be checked before anything is reached.
@@ -117,11 +146,14 @@ def checkTerms(options: Namespace) -> tuple[Ratio, float | None]:
         if text is None:
             continue
         if options.units:
-            if not Ratio.fromString(text).numerator:
-                raise LocalError(f"{name} is {text[:40]!r}: it must be more than 0")
+            if not _isPositive(text):
+                raise LocalError(f"{name} is {text[:40]!r}: it must be like '1.25', more than 0")
         else:
             readAmount(name, text, minimum=1)
-    slippage = Ratio.fromString(options.slippage)
+    try:
+        slippage = Ratio.fromString(options.slippage)
+    except LocalError:
+        slippage = Ratio(2)
     if Ratio(1) < slippage:
         raise LocalError(f"--slippage is {options.slippage[:40]!r}: it must be from 0 to 1")
     return slippage, readSeconds("--timeout", options.timeout)

@@ -150,7 +150,12 @@ def _quoteFrom(learned: RateLearned, connection: StreamConnection, terms: Terms)
         floor = Ratio(0) if terms.acceptAnyRate else expected.less(terms.slippage)
     if terms.sourceAmount is not None:
         amount = expectedSource = terms.sourceAmount
-        expectedDelivery, least = low.floor(amount), floor.ceil(amount)
+        expectedDelivery = low.floor(amount)
+        least = min(floor.ceil(amount), expectedDelivery)
+        if not expectedDelivery:
+            text = f"{amount} units are too few: at the rate of {low} nothing would arrive"
+            smallest = session.exchangeRate.smallest
+            raise PaymentError(text, nothing, smallestAmount=smallest, rate=floor)
     else:
         least = expectedDelivery = terms.destinationAmount or 0
         expectedSource = low.inverse().ceil(least)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError, StreamError
 from txilpstream.paying import addPluginArguments, readSeconds
 from txilpstream.settings import readAmount
@@ -74,7 +75,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         _read(options)
     except LocalError as error:
-        print(f"txilpstream ping: {error}", file=stderr)
+        complain(stderr, "ping", error)
         return 2
     from txilpstream.running import Running
 
@@ -105,8 +106,10 @@ async def main(
     from twisted.internet.task import deferLater
 
     from txilpstream.reaching import makePlugin, openAccount
+    from txilpstream.running import within
 
-    account = await openAccount(reactor, makePlugin(reactor, options))
+    opening = openAccount(reactor, makePlugin(reactor, options))
+    account = await within(max(timeout, DEFAULT_TIMEOUT), opening, reactor)
     echoes: list[Echo] = []
     try:
         for number in range(count):
@@ -116,7 +119,9 @@ async def main(
             echoes.append(echo)
             if not options.json:
                 by = echo.triggeredBy or "a node without a name"
-                print(f"{echo.code} {echo.name}, by {by}: {echo.milliseconds:.1f} ms", file=stdout)
+                what = "reached" if echo.isReached else "not reached"
+                why = f"{echo.code} {echo.name}, by {by}"
+                print(f"{what} in {echo.milliseconds:.1f} ms ({why})", file=stdout)
     finally:
         await account.close()
     reached = [echo for echo in echoes if echo.isReached]
@@ -135,13 +140,17 @@ async def main(
 
 async def _send(account: Account, address: str, timeout: float) -> Echo:
     """Send one packet and judge its answer."""
+    from twisted.internet.defer import CancelledError
+
     reactor = account.reactor
-    expiresAt = encodeTimestamp(account.now() + timeout)
+    expiresAt = encodeTimestamp(account.now() + max(timeout, DEFAULT_TIMEOUT))
     packet = encodePrepare(0, expiresAt, os.urandom(32), address, b"")
     began = reactor.seconds()
     try:
         sent: Any = account.plugin.sendData(packet)
         reply = decodeReply(await sent.addTimeout(timeout, reactor))
+    except CancelledError:
+        raise
     except Exception as error:
         name = str(error) if isinstance(error, StreamError) else "no answer"
         return Echo("---", name, "", (reactor.seconds() - began) * 1000, False)

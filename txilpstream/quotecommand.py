@@ -5,12 +5,19 @@ The subcommand C{quote}: says what a payment would cost; no money moves.
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError
-from txilpstream.paying import addTermArguments, asPlain, checkTerms, inUnits, readTerms
+from txilpstream.paying import (
+    addTermArguments,
+    asPlain,
+    checkTerms,
+    inUnits,
+    readStandardInput,
+    readTerms,
+)
 
 if TYPE_CHECKING:
     from txilpstream.payments import Quote
@@ -35,8 +42,9 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     try:
         checkTerms(options)
+        readStandardInput(options)
     except LocalError as error:
-        print(f"txilpstream quote: {error}", file=stderr)
+        complain(stderr, "quote", error)
         return 2
     from txilpstream.running import Running
 
@@ -53,16 +61,17 @@ async def main(
     @return: the exit status.
     """
     from txilpstream.payments import QUOTE_TIMEOUT, quote
-    from txilpstream.reaching import destinationAsset, makePlugin, openAccount, readDestination
+    from txilpstream.reaching import makePlugin, reach
+    from txilpstream.running import within
 
-    plugin = makePlugin(reactor, options)
-    credentials = await readDestination(reactor, options.destination, options, sys.stdin)
-    account = await openAccount(reactor, plugin)
+    _, timeout = checkTerms(options)
+    until = reactor.seconds() + (timeout or 1e9)
+    work = reach(reactor, makePlugin(reactor, options), options)
+    account, credentials, asset = await within(timeout, work, reactor)
     try:
-        asset = await destinationAsset(account, credentials, options)
         terms = readTerms(options, account.asset, asset)
-        _, timeout = checkTerms(options)
-        answer = await quote(account, credentials, timeout=timeout or QUOTE_TIMEOUT, **terms)
+        left = min(QUOTE_TIMEOUT, max(0.1, until - reactor.seconds()))
+        answer = await quote(account, credentials, timeout=left, **terms)
         if options.json:
             print(json.dumps(asPlain(answer)), file=stdout)
         else:

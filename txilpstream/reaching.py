@@ -11,7 +11,7 @@ import os
 import secrets
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from txilpstream.account import Account
 from txilpstream.credentials import Credentials
@@ -26,12 +26,12 @@ __all__ = [
     "localPlugin",
     "makePlugin",
     "openAccount",
+    "reach",
     "readDestination",
 ]
 
 BTP_PORT: Final = 7768
 HTTP_PORT: Final = 7771
-LONGEST_CREDENTIALS: Final = 1 << 16
 
 
 def localPlugin(mustReceive: bool = False) -> str:
@@ -84,20 +84,14 @@ async def openAccount(reactor: Any, plugin: Any) -> Account:
         raise
 
 
-async def readDestination(
-    reactor: Any, text: str, options: Namespace, stdin: TextIO
-) -> Credentials:
+async def readDestination(reactor: Any, text: str, options: Namespace) -> Credentials:
     """
     Whom the words of a command mean.
 
-    @param text: a payment pointer, a URL, credentials as JSON, or C{-} for JSON on standard input.
+    @param text: a payment pointer, a URL, or credentials as JSON.
     @raise LocalError: if it is nothing of that.
     @raise ConnectionEnded: if a pointer or URL cannot be asked.
     """
-    if text == "-":
-        text = stdin.read(LONGEST_CREDENTIALS)
-        if not text.lstrip().startswith("{"):
-            raise LocalError("there are no credentials on standard input: they must be JSON")
     if text.lstrip().startswith("{"):
         try:
             return Credentials.fromJSON(text)
@@ -106,6 +100,23 @@ async def readDestination(
     from txilpstream.spsp import resolve
 
     return await resolve(reactor, text, isInsecure=options.insecure)
+
+
+async def reach(
+    reactor: Any, plugin: Any, options: Namespace
+) -> tuple[Account, Credentials, Asset | None]:
+    """
+    Find out whom the words of a command mean, and open an account to pay him from.
+
+    @return: with the receiver's asset, if it is known.
+    """
+    credentials = await readDestination(reactor, options.destination, options)
+    account = await openAccount(reactor, plugin)
+    try:
+        return account, credentials, await destinationAsset(account, credentials, options)
+    except BaseException:
+        await account.close()
+        raise
 
 
 async def destinationAsset(

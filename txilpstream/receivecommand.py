@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError
 from txilpstream.paying import addPluginArguments
 from txilpstream.settings import readAmount, readSecretFile
@@ -47,7 +48,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         _readLimit(options)
     except LocalError as error:
-        print(f"txilpstream receive: {error}", file=stderr)
+        complain(stderr, "receive", error)
         return 2
     from txilpstream.running import Running
 
@@ -87,9 +88,9 @@ async def main(
     kept = bytearray()
 
     def told(account: str, received: Received) -> None:
-        say.received(account, received.total, received.size)
         if limit is not None and received.total >= limit and not enough.called:
             enough.callback(None)
+        say.received(account, received.total, received.size)
 
     def keep(data: bytes) -> None:
         kept.extend(data[: MOST_DATA - len(kept)])

@@ -23,6 +23,12 @@ from txilpstream.spsprequest import accountOf
 
 __all__ = ["Ledger", "Received", "ReceivingFactory", "nameOf"]
 
+MOST_ACCOUNTS: Final = 10_000
+"""Accounts that are counted each for itself ..."""
+
+OTHERS: Final = "(others)"
+"""... and what all that come later are counted as."""
+
 TELL_INTERVAL: Final = 1.0
 """Seconds between two entries in the log about one account."""
 
@@ -103,8 +109,15 @@ class Ledger:
     def _of(self, account: str) -> Received:
         received = self.accounts.get(account)
         if received is None:
-            received = self.accounts[account] = Received()
+            if len(self.accounts) >= MOST_ACCOUNTS:
+                account = OTHERS
+            received = self.accounts.setdefault(account, Received())
         return received
+
+    def left(self, account: str) -> int | None:
+        """What an account still takes; None for anything."""
+        limit = self.limitOf(account)
+        return None if limit is None else limit - self._of(account).accepted
 
     def limitOf(self, account: str) -> int | None:
         """What an account takes in all; None for anything."""
@@ -134,7 +147,7 @@ class Ledger:
         self._note(account)
 
     def _note(self, account: str) -> None:
-        self._changed[account] = None
+        self._changed[account if account in self.accounts else OTHERS] = None
         if self._call is None:
             self._call = self._reactor.callLater(TELL_INTERVAL, self.tell)
 
@@ -167,9 +180,17 @@ class _Receiving(StreamProtocol):
         self._account = account
         self._tap = tap
 
+    def connectionMade(self) -> None:
+        """Take what the account still takes; what is over is refused with a reason."""
+        left = self._ledger.left(self._account)
+        if left:
+            self.transport.setReceiveMax(left)
+
     def moneyReceived(self, amount: int) -> None:
-        """Count money."""
+        """Count money; whoever has more to give than the account takes need not wait."""
         self._ledger.credit(self._account, amount)
+        if self._ledger.left(self._account) == 0:
+            self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Count bytes."""

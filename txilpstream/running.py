@@ -23,14 +23,32 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
-from txilpstream.errors import LocalError, StreamError
+from txilpstream.complaining import complain
+from txilpstream.errors import ConnectionEnded, LocalError, StreamError
+from txilpstream.interfaces import NotSent
 
-__all__ = ["INTERRUPTED", "Running", "atMost"]
+__all__ = ["INTERRUPTED", "Running", "atMost", "within"]
 
 INTERRUPTED = 130
 """The exit status of a command that was ended by a signal before it was done."""
 
 Main = Callable[[Any], Coroutine[Deferred[Any], Any, int] | Generator[Deferred[Any], Any, int]]
+
+
+def within(seconds: float | None, work: Coroutine[Any, Any, Any], reactor: Any) -> Deferred[Any]:
+    """
+    Do something within so many seconds, None for no limit.
+
+    @return: fails with ConnectionEnded if it takes longer.
+    """
+    done = Deferred.fromCoroutine(work)
+    if seconds is not None:
+
+        def late(_: object, limit: float) -> Any:
+            raise ConnectionEnded(f"nobody was reached within {limit:g} s")
+
+        done.addTimeout(seconds, reactor, onTimeoutCancel=late)
+    return done
 
 
 def atMost(seconds: float, wait: Any, reactor: Any) -> Deferred[Any]:
@@ -109,8 +127,8 @@ class Running:
             self._status = INTERRUPTED
             return
         self._status = 2 if isinstance(error, LocalError) else 1
-        if isinstance(error, (StreamError, CannotListenError)):
+        if isinstance(error, (StreamError, CannotListenError, NotSent)):
             text = str(error)
         else:
             text = f"{type(error).__name__}: {error}"
-        print(f"txilpstream {self._name}: {text}", file=self._stderr)
+        complain(self._stderr, self._name, text)

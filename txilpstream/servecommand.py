@@ -4,10 +4,14 @@ The subcommand C{serve}: receives in the foreground, and says how it can be paid
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from twisted.internet.address import UNIXAddress
+
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError
 from txilpstream.settings import OPTIONS, Settings
 
@@ -53,6 +57,8 @@ def addArguments(parser: ArgumentParser) -> None:
 def portOf(port: Any) -> str:
     """Where a port listens, as a URL has it."""
     host = port.getHost()
+    if isinstance(host, UNIXAddress):
+        return f"unix:{os.fsdecode(host.name or b'')}"
     name = getattr(host, "host", "127.0.0.1")
     name = f"[{name}]" if ":" in name else name
     return f"{'127.0.0.1' if name == '0.0.0.0' else name}:{host.port}"
@@ -67,7 +73,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     try:
         readSettings(options)
     except LocalError as error:
-        print(f"txilpstream serve: {error}", file=stderr)
+        complain(stderr, "serve", error)
         return 2
     from twisted.logger import LogLevel
 

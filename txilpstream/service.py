@@ -8,7 +8,7 @@ do; what it is told is read in C{settings}, what it receives is counted in C{rec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -47,6 +47,9 @@ LONGEST_RETRY: Final = 30.0
 
 _serverFromString: Any = serverFromString  # it has no annotations
 
+_FINAL: Final = (LocalError, CancelledError)
+"""What trying again does not mend."""
+
 _log = Logger()
 
 
@@ -62,9 +65,17 @@ class ReceiverService(Service):
     @ivar spsp: what answers payment pointers, None if nothing does.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, *, isPatient: bool = False) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        isPatient: bool = False,
+        onFailure: Callable[[], None] | None = None,
+    ) -> None:
         """
         @param isPatient: whether to try again and again if the plugin's peer is not there.
+        @param onFailure: called when it cannot start, after all that it had opened is closed.
         """
         self.setName("txilpstream")  # type: ignore[no-untyped-call]
         self.settings = settings
@@ -75,6 +86,7 @@ class ReceiverService(Service):
         self.spsp: SPSPServer | None = None
         self._reactor = reactor
         self._isPatient = isPatient
+        self._onFailure = onFailure
         self._starting: Deferred[None] | None = None
         self._ready: list[Deferred[None]] = []
         self._outcome: Any = None
@@ -86,6 +98,7 @@ class ReceiverService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._outcome = None
         self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._ebStart)
         self._starting.addBoth(self._started)
 
     def whenReady(self) -> Deferred[None]:
@@ -96,12 +109,19 @@ class ReceiverService(Service):
             self._tellReady()
         return ready
 
+    def _ebStart(self, failure: Failure) -> Deferred[Failure]:
+        """Close what was opened, whatever could not be."""
+        closed = Deferred.fromCoroutine(self._stop())
+        return closed.addCallback(lambda _: failure)
+
     def _started(self, outcome: Any) -> None:
         self._starting = None
         self._outcome = outcome if isinstance(outcome, Failure) else True
         error = outcome.value if isinstance(outcome, Failure) else None
         if error is not None and not self._ready and not isinstance(error, CancelledError):
             _log.critical("the service cannot start: {error}", error=str(error))
+        if error is not None and self._onFailure is not None:
+            self._onFailure()
         self._tellReady()
 
     def _tellReady(self) -> None:
@@ -126,7 +146,7 @@ class ReceiverService(Service):
         if settings.spsp:
             accounts = None if settings.accounts is None else _arguments(settings.accounts)
             resource = SPSPResource(self.server, accounts, reactor=self._reactor)
-            endpoint = _serverFromString(self._reactor, settings.spsp)
+            endpoint = _endpoint(self._reactor, "--spsp", settings.spsp)
             spsp = SPSPServer(self._reactor, endpoint, resource)
             await spsp.listen()
             self.spsp = spsp
@@ -147,14 +167,14 @@ class ReceiverService(Service):
         delay = FIRST_RETRY
         while True:
             if plugin is None:
-                plugin = pluginFromString(self._reactor, self.settings.plugin)
+                description, isInsecure = self.settings.plugin, self.settings.isInsecure
+                plugin = pluginFromString(self._reactor, description, isInsecure=isInsecure)
             try:
                 return await Account.open(self._reactor, plugin)
-            except LocalError:
-                raise
-            except Exception as error:
+            except BaseException as error:
                 await plugin.disconnect()
-                if not self._isPatient:
+                isFinal = not isinstance(error, Exception) or isinstance(error, _FINAL)
+                if isFinal or not self._isPatient:
                     raise
                 _log.warn(
                     "the plugin's peer cannot be reached, next try in {delay} s: {error}",
@@ -175,9 +195,13 @@ class ReceiverService(Service):
         """
         super().stopService()  # type: ignore[no-untyped-call]
         starting = self._starting
-        if starting is not None:
-            starting.cancel()
-        return Deferred.fromCoroutine(self._stop())
+        if starting is None:
+            return Deferred.fromCoroutine(self._stop())
+        stopped: Deferred[None] = Deferred()
+        starting.addBoth(lambda _: Deferred.fromCoroutine(self._stop()))
+        starting.addBoth(lambda _: stopped.callback(None))
+        starting.cancel()
+        return stopped
 
     async def _stop(self) -> None:
         account, server, spsp, local = self.account, self.server, self.spsp, self.local
@@ -201,6 +225,22 @@ def _arguments(accounts: Iterable[str]) -> dict[str, dict[str, str]]:
     return {path: {"connectionTag": tagOf(path)} for path in paths}
 
 
+def _endpoint(reactor: Any, name: str, text: str) -> Any:
+    """
+    The endpoint of a description, None if that is empty.
+
+    @raise LocalError: if it is none.
+    """
+    if not text:
+        return None
+    try:
+        return _serverFromString(reactor, text)
+    except Exception as error:
+        raise LocalError(
+            f"{name} is {text[:80]!r}, which is no endpoint that can be listened on: {error}"
+        ) from None
+
+
 def localHubFor(reactor: Any, settings: Settings) -> LocalHub:
     """
     The hub that the settings describe, not started yet.
@@ -208,19 +248,18 @@ def localHubFor(reactor: Any, settings: Settings) -> LocalHub:
     @raise LocalError: if one of them is not valid.
     """
 
-    def endpoint(text: str) -> Any:
-        return _serverFromString(reactor, text) if text else None
-
     local = LocalHub(
         reactor,
         Hub(reactor, settings.address, prices=settings.prices),
-        btp=endpoint(settings.btp),
-        http=endpoint(settings.http),
+        btp=_endpoint(reactor, "--btp", settings.btp),
+        http=_endpoint(reactor, "--http", settings.http),
         isOpen=settings.isOpen,
         options=settings.made,
     )
     for peer in settings.peers:
-        plugin = pluginFromString(reactor, peer.plugin) if peer.plugin else None
+        plugin = None
+        if peer.plugin:
+            plugin = pluginFromString(reactor, peer.plugin, isInsecure=settings.isInsecure)
         local.addAccount(
             peer.name, peer.options, token=peer.token, plugin=plugin, routes=peer.routes
         )
@@ -281,4 +320,10 @@ def makeService(options: Options) -> ReceiverService:
     """Make the service for C{twistd}."""
     from twisted.internet import reactor
 
-    return ReceiverService(reactor, options.settings, isPatient=True)
+    real: Any = reactor
+
+    def fail() -> None:
+        """A process that serves nobody is no service."""
+        real.callWhenRunning(real.stop)
+
+    return ReceiverService(reactor, options.settings, isPatient=True, onFailure=fail)

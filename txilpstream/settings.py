@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, Final
 
 from txilpstream.amounts import Ratio, checkAmount
@@ -20,7 +21,7 @@ from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.plugins.registry import splitDescription
 from txilpstream.terms import Asset
-from txilpstream.wire.address import checkAddress, isSegment
+from txilpstream.wire.address import isAddress, isSegment
 
 __all__ = [
     "OPTIONS",
@@ -86,6 +87,7 @@ OPTIONS: Final = (
         isHub=True,
     ),
     Option("open", "yes/no", "whether any token gets an account", "yes", isHub=True),
+    Option("insecure", "yes/no", "allow plain connections to other machines", "no", isHub=True),
 )
 """Every setting of a service."""
 
@@ -127,6 +129,12 @@ def endpointFor(name: str, text: str) -> str:
     )
 
 
+def _readAddress(text: str) -> str:
+    if not isAddress(text):
+        raise LocalError(f"--address is {text[:80]!r}: it must be an ILP address, like 'test.hub'")
+    return text
+
+
 def _readBTP(text: str) -> str:
     endpoint = endpointFor("--btp", text)
     if endpoint and not hasBTP():
@@ -143,7 +151,10 @@ def _readAsset(name: str, text: str) -> Asset:
 
 def _readPrice(text: str) -> tuple[str, Ratio]:
     code, _, price = text.partition("=")
-    ratio = Ratio.fromString(price)
+    try:
+        ratio = Ratio.fromString(price)
+    except LocalError:
+        ratio = Ratio(0)
     if not (code and ratio.numerator):
         raise LocalError(f"--price is {text[:40]!r}: it must be like 'EUR=1.08', and more than 0")
     return code, ratio
@@ -239,6 +250,7 @@ class Settings:
     @ivar prices: of whole units, by the code of the asset.
     @ivar peers: the hub's accounts that have names.
     @ivar isOpen: whether any token gets an account of the hub's.
+    @ivar isInsecure: whether plugins may be plain connections to other machines.
     """
 
     plugin: str = ""
@@ -254,6 +266,7 @@ class Settings:
     prices: Mapping[str, Ratio] = field(default_factory=dict)
     peers: tuple[Peer, ...] = ()
     isOpen: bool = True
+    isInsecure: bool = False
 
     @classmethod
     def fromTexts(
@@ -270,8 +283,9 @@ class Settings:
         for option in OPTIONS:
             text = texts.get(option.name)
             if text is None or text == []:
-                text = environ.get(option.variable, option.default)
-                if option.name == "btp" and option.variable not in environ and not hasBTP():
+                said = environ.get(option.variable)
+                text = said or option.default
+                if option.name == "btp" and not said and not hasBTP():
                     text = "none"
                 if option.isList:
                     text = text.split()
@@ -288,12 +302,13 @@ class Settings:
             readAmount("--limit", limit) if limit else None,
             endpointFor("--http", known["http"]),
             _readBTP(known["btp"]),
-            checkAddress(known["address"]),
+            _readAddress(known["address"]),
             AccountOptions(*asset),
             AccountOptions(*own),
             dict(map(_readPrice, known["price"])),
             tuple(Peer.fromString(text, asset) for text in known["peer"]),
             _readYesNo("--open", known["open"]),
+            _readYesNo("--insecure", known["insecure"]),
         )
 
 
@@ -318,21 +333,30 @@ def readSecretFile(path: str) -> bytes:
     try:
         if not path:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            text = place.read_text(encoding="ascii", errors="replace").strip()
-            if not text:
-                raise LocalError(f"the secret file {str(place)!r} is empty: remove it") from None
-            return readSecret(text)
-        secret = os.urandom(SECRET_LENGTH)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if not place.exists():
+            _makeSecretFile(place)
+        text = place.read_text(encoding="ascii", errors="replace").strip()
+        if not text:
+            raise LocalError(f"the secret file {str(place)!r} is empty: remove it")
+        return readSecret(text)
     except OSError as error:
         raise LocalError(
             f"the secret file {str(place)!r} cannot be read or made: {error.strerror}; name "
             "another one with --secret-file"
         ) from None
-    return secret
+
+
+def _makeSecretFile(place: Path) -> None:
+    """Make it whole at once: another process may look for it at this moment."""
+    handle, name = mkstemp(prefix=".txilpstream-", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(os.urandom(SECRET_LENGTH).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, place)
+        except FileExistsError:
+            pass  # another process was faster, and its secret is as good
+    finally:
+        os.unlink(name)

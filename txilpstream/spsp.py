@@ -118,7 +118,7 @@ class _Question:
         if place is None or not (isInsecure or place.isPrivate):
             raise LocalError(
                 f"{shown(self._url)} is plain http: anybody on the way could have himself paid; "
-                "use https, or isInsecure=True where that does not matter"
+                "use https, or --insecure (isInsecure=True) where that does not matter"
             )
         self._maximumSize = checkAmount("maximumSize", maximumSize, minimum=1)
         self._isInsecure = isInsecure

@@ -58,7 +58,7 @@ class AccountOptions:
         checkAmount("assetScale", self.assetScale, maximum=255)
         checkAmount("maximumPacketAmount", self.maximumPacketAmount, minimum=1)
         if self.minimumBalance is not None:
-            checkAmount("minimumBalance", self.minimumBalance, minimum=-(2**127), maximum=2**127)
+            checkAmount("minimumBalance", self.minimumBalance, minimum=-(2**127), maximum=0)
         if self.packetsPerMinute is not None:
             name = "packetsPerMinute"
             checkAmount(name, self.packetsPerMinute, minimum=1, maximum=MOST_PER_MINUTE)

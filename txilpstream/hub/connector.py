@@ -160,7 +160,8 @@ class Hub(Directory):
         outlet = next((outlet for outlet in destination.outlets if outlet.isConnected), None)
         if outlet is None:
             return self._rejects["T01"]
-        deadline = self._reactor.seconds() + remaining
+        # The answer may be on its way when the packet's time at the next one is over.
+        deadline = self._reactor.seconds() + remaining + EXPIRY_STEP / 2
         condition = prepare.executionCondition
         promise = Promise(source, prepare.amount, destination, outAmount, condition, deadline)
         if not self.books.hold(promise):

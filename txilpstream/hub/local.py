@@ -13,9 +13,10 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, fail, gatherResults, succeed
-from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream.errors import LocalError
@@ -33,6 +34,10 @@ __all__ = ["LocalHub"]
 
 MOST_MADE: Final = 1000
 """Accounts that are made on first use; for another one an idle one must go."""
+
+FIRST_RETRY: Final = 1.0
+LONGEST_RETRY: Final = 30.0
+"""Seconds between two tries to connect a plugin: the first, and the most, doubling."""
 
 DISCONNECT_TIMEOUT: Final = 5.0
 """Seconds that the end of plugins is waited for."""
@@ -116,6 +121,8 @@ class LocalHub:
         self._known: dict[bytes, _Doors] = {}
         self._made: dict[bytes, None] = {}
         self._plugins: list[Any] = []
+        self._retries: dict[Any, IDelayedCall] = {}
+        self._isOver = False
         self._btp: BTPServer | None = None
         self._http: HTTPServer | None = None
         if btp is not None:
@@ -218,12 +225,13 @@ class LocalHub:
         Open the doors, and the ways that this side opens.
 
         @return: fires when all listen; fails if one cannot, and then none does. A plugin that
-            cannot connect is logged, and its account is not reached.
+            cannot connect is logged and tried again; until then its account is not reached.
         """
-        opening = [self._open()]
-        opening += [plugin.connect().addErrback(self._ebPlugin) for plugin in self._plugins]
-        done = gatherResults(opening, consumeErrors=True)
-        return done.addCallbacks(lambda _: None, self._ebListen)
+        self._isOver = False
+        for plugin in self._plugins:
+            self._connect(plugin, FIRST_RETRY)
+        listening: Deferred[None] = Deferred.fromCoroutine(self._listen())
+        return listening.addErrback(self._ebListen)
 
     async def _listen(self) -> None:
         if self._btp is not None:
@@ -231,15 +239,24 @@ class LocalHub:
         if self._http is not None:
             self.httpPort = await self._http.listen()
 
-    def _open(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._listen())
+    def _connect(self, plugin: Any, delay: float) -> None:
+        """Connect a plugin; if it cannot be, try again after so many seconds."""
+        connected: Deferred[None] = plugin.connect()
+        connected.addErrback(self._ebConnect, plugin, delay)
 
-    def _ebPlugin(self, failure: Any) -> None:
-        _log.error("a plugin of the hub cannot connect: {error}", error=failure.getErrorMessage())
+    def _ebConnect(self, failure: Failure, plugin: Any, delay: float) -> None:
+        if self._isOver:
+            return
+        _log.error(
+            "a plugin of the hub cannot connect, next try in {delay} s: {error}",
+            delay=delay,
+            error=failure.getErrorMessage(),
+        )
+        later = min(2 * delay, LONGEST_RETRY)
+        self._retries[plugin] = self._reactor.callLater(delay, self._connect, plugin, later)
 
-    def _ebListen(self, failure: Any) -> Deferred[None]:
-        reason = failure.value.subFailure if hasattr(failure.value, "subFailure") else failure
-        return self.close().addCallback(lambda _: reason)
+    def _ebListen(self, failure: Any) -> Any:
+        return self.close().addCallback(lambda _: failure)
 
     def stop(self) -> Deferred[None]:
         """
@@ -255,6 +272,11 @@ class LocalHub:
 
         @return: fires when nothing is left.
         """
+        self._isOver = True
+        for retry in self._retries.values():
+            if retry.active():
+                retry.cancel()
+        self._retries.clear()
         self.hub.close()
         ending = [server.stop() for server in (self._btp, self._http) if server is not None]
         ending += [plugin.disconnect() for plugin in self._plugins]

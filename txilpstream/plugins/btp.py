@@ -109,7 +109,7 @@ class BTPClientPlugin(BTPLink):
         if not (address.isSecure or address.isLoopback or isInsecure):
             raise LocalError(
                 f"ws:// to {address.host} would show token and packets to everybody on the way: "
-                "use wss://, or say insecure (isInsecure=True) if the way is safe"
+                "use wss://, or say --insecure or insecure=yes (isInsecure=True) if the way is safe"
             )
         self._address = address
         self._account = address.account or account

@@ -114,7 +114,7 @@ def parseTarget(url: str, token: str, isInsecure: bool) -> Target:
     if not (isSecure or isInsecure or isLoopback):
         raise LocalError(
             f"http: to {host[:80]} would show the token and all packets to anybody on the way: use "
-            "https:, or say that this is wanted (isInsecure=True, or insecure=yes)"
+            "https:, or say that this is wanted (--insecure, insecure=yes or isInsecure=True)"
         )
     path = parts.path or "/"
     if parts.query:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.account import CLOCK_JUMP, Account, accountFor
-from txilpstream.errors import DecodeError, LocalError, StreamError
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
 from txilpstream.interfaces import NotSent
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.connected import LEFT, RIGHT, run
@@ -118,7 +118,7 @@ class OpenTests(AccountTestCase):
         self.patch(self.plugin, "sendData", lambda data: silent)
         opened = Account.open(self.clock, self.plugin, wallClock=self.clock.seconds)
         run(self.clock, 31)
-        self.failureResultOf(opened, TimeoutError)
+        self.failureResultOf(opened, ConnectionEnded)
 
     def test_accountFor(self) -> None:
         """An account is itself; a plugin gets one; anything else is refused."""

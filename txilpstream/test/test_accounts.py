@@ -23,6 +23,7 @@ class OptionsTests(SynchronousTestCase):
             {"assetScale": 1.0},
             {"maximumPacketAmount": 0},
             {"minimumBalance": 0.5},
+            {"minimumBalance": 1},
             {"packetsPerMinute": 0},
         ]
         for options in bad:

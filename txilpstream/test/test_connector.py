@@ -71,11 +71,11 @@ class ForwardTests(HubTestCase):
         self.assertEqual((self.alice.held, self.bob.balance), (0, 40))
 
     def test_nobodyAnswers(self) -> None:
-        """R00 a second before the sender's time is over; what comes then is too late."""
+        """R00 half a second before the sender's time is over; what comes then is too late."""
         answer: Deferred[bytes] = Deferred()
         self.answers["bob"] = lambda: answer
         answered = self.send("alice", prepareTo("test.hub.bob", seconds=10))
-        self.clock.pump([0.05] * 178)
+        self.clock.pump([0.05] * 188)
         self.assertNoResult(answered)
         self.clock.pump([0.05] * 5)
         self.assertIn(b"R00", self.successResultOf(answered))
@@ -83,6 +83,16 @@ class ForwardTests(HubTestCase):
         self.clock.advance(1)
         self.assertEqual((self.alice.balance, self.bob.balance, self.alice.held), (0, 0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_justInTime(self) -> None:
+        """What was fulfilled in time may take a moment to come back."""
+        answer: Deferred[bytes] = Deferred()
+        self.answers["bob"] = lambda: answer
+        answered = self.send("alice", prepareTo("test.hub.bob", seconds=10))
+        self.clock.pump([0.05] * 184)
+        answer.callback(encodeFulfill(PREIMAGE))
+        self.successResultOf(answered)
+        self.assertEqual(self.bob.balance, 100)
 
     def test_heldNoLonger(self) -> None:
         """Whatever a packet asks for, 30 s is the most."""

@@ -130,11 +130,34 @@ class LifeTests(SynchronousTestCase):
         self.assertIsNone(self.local.btpPort)
 
     def test_pluginFails(self) -> None:
-        """One that cannot connect is logged, and the others do."""
+        """One that cannot connect is logged, and tried again until it can, or all is over."""
         ours, _ = memoryPair(self.clock)
-        self.patch(ours, "connect", lambda: fail(NotSent("nobody is there")))
+        tries = []
+
+        def connect() -> Deferred[None]:
+            tries.append(self.clock.seconds())
+            return fail(NotSent("nobody is there"))
+
+        self.patch(ours, "connect", connect)
         self.local.addAccount("alice", plugin=ours)
         self.successResultOf(self.local.listen())
+        self.clock.pump([0.5] * 15)
+        self.assertEqual(tries, [0, 1, 3, 7])
+        self.local.close()
+        self.clock.pump([0.5] * 30)
+        self.assertEqual(len(tries), 4)
+
+    def test_endsWhileConnecting(self) -> None:
+        """What fails when all is over is not tried again."""
+        ours, _ = memoryPair(self.clock)
+        connecting: Deferred[None] = Deferred()
+        self.patch(ours, "connect", lambda: connecting)
+        self.local.addAccount("alice", plugin=ours)
+        self.successResultOf(self.local.listen())
+        self.local.close()
+        connecting.errback(NotSent("the hub was closed"))
+        self.clock.advance(10)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_endWaitsNotForEver(self) -> None:
         ours, _ = memoryPair(self.clock)

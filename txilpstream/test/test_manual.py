@@ -21,6 +21,7 @@ from txilpstream.interfaces import IPaymentPolicy
 from txilpstream.plugins.registry import FactoryByName
 from txilpstream.protocol import StreamFactory, StreamProtocol
 from txilpstream.session.configuration import SessionConfiguration, configure
+from txilpstream.settings import OPTIONS
 from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase
 from txilpstream.test.documents import CHECKOUT, MISSING, PAGES, blocksOf, execute
 from txilpstream.wire.ildcp import encodeRequest
@@ -100,6 +101,11 @@ class ListTests(ConnectedTestCase):
         names = [field.name for field in fields(kit.Ledger)] + ["unanswered"]
         shown = firstColumn("docs/testing.rst", "=============== ===")
         self.assertEqual(sorted(shown), sorted(names))
+
+    def test_settings(self) -> None:
+        """Every option of a service is there, in its order."""
+        shown = firstColumn("docs/network.rst", "option                      default")
+        self.assertEqual([text.split()[0] for text in shown], [f"--{o.name}" for o in OPTIONS])
 
     def test_commands(self) -> None:
         """Every subcommand has a section."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,8 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream import reaching
+from txilpstream.complaining import withoutSecrets
 from txilpstream.credentials import Credentials
 from txilpstream.errors import LocalError
+from txilpstream.paying import readStandardInput
 from txilpstream.plugins.memory import MemoryPlugin
 from txilpstream.reaching import localPlugin, makePlugin, readDestination
 
@@ -47,17 +50,41 @@ class PluginTests(SynchronousTestCase):
 class DestinationTests(SynchronousTestCase):
     """Whom the words mean."""
 
-    def read(self, text: str, stdin: str = "") -> Any:
+    def read(self, text: str) -> Any:
         """The credentials."""
-        options = Namespace(insecure=False)
-        reading = readDestination(Clock(), text, options, StringIO(stdin))
+        reading = readDestination(Clock(), text, Namespace(insecure=False))
         return Deferred.fromCoroutine(reading)
 
     def test_json(self) -> None:
-        for text, stdin in ((json.dumps(GOOD), ""), ("-", "  " + json.dumps(GOOD) + "\n")):
-            credentials = self.successResultOf(self.read(text, stdin))
-            self.assertEqual(credentials, Credentials("test.x", b"x" * 32))
+        credentials = self.successResultOf(self.read(json.dumps(GOOD)))
+        self.assertEqual(credentials, Credentials("test.x", b"x" * 32))
 
     def test_bad(self) -> None:
-        for text, stdin in (("{", ""), ("{}", ""), ("-", ""), ("-", "$alice.example"), ("x", "")):
-            self.failureResultOf(self.read(text, stdin), LocalError)
+        for text in ("{", "{}", "x"):
+            self.failureResultOf(self.read(text), LocalError)
+
+    def test_standardInput(self) -> None:
+        """Credentials where nobody else sees them."""
+        good = "  " + json.dumps(GOOD) + "\n"
+        options = Namespace(destination="-")
+        self.patch(sys, "stdin", StringIO(good))
+        readStandardInput(options)
+        self.assertEqual(options.destination, good)
+        readStandardInput(options)
+        broken = TextIOWrapper(BytesIO(b"\xff\xfe"), encoding="utf-8")
+        for stdin in (StringIO(""), StringIO("$alice.example"), None, broken):
+            self.patch(sys, "stdin", stdin)
+            with self.assertRaisesRegex(LocalError, "standard input"):
+                readStandardInput(Namespace(destination="-"))
+
+
+class ComplaintTests(SynchronousTestCase):
+    """What could be a secret is not shown."""
+
+    def test_hidden(self) -> None:
+        for secret in (GOOD["shared_secret"], "ab01" * 16, "kS9QkS9QkS9QkS9QkS9Q"):
+            self.assertEqual(withoutSecrets(f"it is {secret}!"), "it is [not shown]!")
+
+    def test_shown(self) -> None:
+        for text in ("test.alice.example.com", "--slippage is '2'", "takes 5000 units in all"):
+            self.assertEqual(withoutSecrets(text), text)

@@ -9,6 +9,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txilpstream import receiving
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
 from txilpstream.protocol import StreamAddress
 from txilpstream.receiving import Ledger, Received, ReceivingFactory
@@ -69,6 +70,15 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         ledger.tell()
         self.assertEqual(len(self.told), 1)
+
+    def test_many(self) -> None:
+        """Accounts beyond the most are counted together."""
+        self.patch(receiving, "MOST_ACCOUNTS", 2)
+        ledger = self.ledger()
+        for name in ("a", "b", "c", "d", "a"):
+            ledger.credit(name, 5)
+        ledger.tell()
+        self.assertEqual(self.told, [("a", 10, 0), ("b", 5, 0), ("(others)", 10, 0)])
 
     def test_nobodyIsTold(self) -> None:
         ledger = Ledger(self.clock)

@@ -65,6 +65,7 @@ ROOMS = {
     "spspcache": "apps",
     "spsprequest": "apps",
     "announcing": "apps",
+    "complaining": "apps",
     "hubcommand": "apps",
     "paycommand": "apps",
     "paying": "apps",

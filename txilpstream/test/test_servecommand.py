@@ -77,8 +77,11 @@ class PayTests(CommandTestCase):
         self.assertEqual((await self.complete(paycommand, *words))[0], 0)
         begun = self.begin(paycommand, *words)
         self.assertEqual(await begun.ended, 1)
+        self.assertEqual(json.loads(begun.stdout.getvalue())["sent"], 1000)
+        self.assertIn("1,000 of 4,000 sent: ", begun.stderr.getvalue())
+        begun = self.begin(paycommand, *words)
+        self.assertEqual(await begun.ended, 1)
         self.assertEqual(json.loads(begun.stdout.getvalue())["sent"], 0)
-        self.assertIn("0 of 4,000 sent: ", begun.stderr.getvalue())
         self.assertIn("takes 5000 units in all", begun.stderr.getvalue())
         self.assertIn("F99", begun.stderr.getvalue())
         with self.assertRaisesRegex(ConnectionEnded, "no such account"):
@@ -108,7 +111,8 @@ class PayTests(CommandTestCase):
             )
             self.assertEqual((found, json.loads(printed)["reached"]), (status, 1 - status))
         found, printed = await self.complete(pingcommand, "test.hub.x", "--count=1", plugin)
-        self.assertIn("F02 Unreachable, by test.hub", printed)
+        self.assertIn("not reached in ", printed)
+        self.assertIn("(F02 Unreachable, by test.hub)", printed)
         await served.end()
 
 

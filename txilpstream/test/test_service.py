@@ -34,7 +34,7 @@ class ServiceTestCase(SynchronousTestCase):
             "spsp": "none",
         }
 
-        def make(reactor: object, description: str) -> MemoryPlugin:
+        def make(reactor: object, description: str, isInsecure: bool) -> MemoryPlugin:
             ours, _ = memoryPair(self.clock, left=AccountDetails("test.us", 9, "USD"))
             self.made.append(ours)
             if not self.isThere:
@@ -127,7 +127,7 @@ class StartTests(ServiceTestCase):
     def test_badPlugin(self) -> None:
         """What is wrong will not be right the next time."""
 
-        def wrong(reactor: object, description: str) -> Any:
+        def wrong(reactor: object, description: str, isInsecure: bool) -> Any:
             raise LocalError("no plugin has this prefix")
 
         self.patch(service, "pluginFromString", wrong)

@@ -92,7 +92,7 @@ class TextTests(SynchronousTestCase):
     def test_peers(self) -> None:
         """Accounts of the hub's with names; a backslash takes a colon's meaning away."""
         text = "bob:token=s3:asset=EUR/2:minimum=-500:most=9:per-minute=60:routes=g.a,g.b"
-        other = r"carol:plugin=memory\:x:minimum=5"
+        other = r"carol:plugin=memory\:x:minimum=0"
         peers = Settings.fromTexts({"peer": [text, other]}, {}).peers
         self.assertEqual([peer.name for peer in peers], ["bob", "carol"])
         options = peers[0].options
