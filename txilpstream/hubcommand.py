@@ -7,7 +7,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain
+from txilpstream.complaining import runChecked
 from txilpstream.errors import LocalError
 from txilpstream.servecommand import addSettings, portOf, readSettings
 
@@ -25,25 +25,22 @@ def addArguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON objects, one a line")
 
 
+def _check(options: Namespace) -> None:
+    """
+    @raise LocalError: if an option is not valid, or nobody could come.
+    """
+    settings = readSettings(options)
+    if not (settings.btp or settings.http):
+        raise LocalError("neither --btp nor --http says where to listen: nobody could come")
+
+
 def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     Forward packets until somebody has had enough.
 
     @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
     """
-    try:
-        settings = readSettings(options)
-        if not (settings.btp or settings.http):
-            raise LocalError("neither --btp nor --http says where to listen: nobody could come")
-    except LocalError as error:
-        complain(stderr, "hub", error)
-        return 2
-    from twisted.logger import LogLevel
-
-    from txilpstream.running import Running
-
-    running = Running("hub", stderr, LogLevel.warn)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("hub", _check, main, options, stdout, stderr, isTalkative=True)
 
 
 async def main(

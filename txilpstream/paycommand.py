@@ -8,7 +8,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain
+from txilpstream.complaining import complain, runChecked
 from txilpstream.errors import LocalError, PaymentError, PaymentResult
 from txilpstream.paying import (
     addTermArguments,
@@ -61,23 +61,20 @@ def _readData(path: str | bytes | None) -> bytes:
     return data
 
 
+def _check(options: Namespace) -> None:
+    """Read what can be read before anything runs."""
+    checkTerms(options)
+    readStandardInput(options)
+    options.data = _readData(options.data)
+
+
 def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     Make the payment.
 
     @return: 0 if it is paid in full, 1 if not, 2 for options that are not valid.
     """
-    try:
-        checkTerms(options)
-        readStandardInput(options)
-        options.data = _readData(options.data)
-    except LocalError as error:
-        complain(stderr, "pay", error)
-        return 2
-    from txilpstream.running import Running
-
-    running = Running("pay", stderr)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("pay", _check, main, options, stdout, stderr)
 
 
 async def main(

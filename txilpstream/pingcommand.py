@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain
-from txilpstream.errors import LocalError, StreamError
+from txilpstream.complaining import runChecked
+from txilpstream.errors import StreamError
 from txilpstream.paying import addPluginArguments, readSeconds
 from txilpstream.settings import readAmount
 from txilpstream.wire.address import checkAddress
@@ -72,15 +72,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
 
     @return: 0 if one came to the address, 1 if not, 2 for options that are not valid.
     """
-    try:
-        _read(options)
-    except LocalError as error:
-        complain(stderr, "ping", error)
-        return 2
-    from txilpstream.running import Running
-
-    running = Running("ping", stderr)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("ping", _read, main, options, stdout, stderr)
 
 
 def _read(options: Namespace) -> tuple[str, int, float]:

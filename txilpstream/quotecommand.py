@@ -8,8 +8,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain
-from txilpstream.errors import LocalError
+from txilpstream.complaining import runChecked
 from txilpstream.paying import (
     addTermArguments,
     asPlain,
@@ -34,22 +33,19 @@ def addArguments(parser: ArgumentParser) -> None:
     addTermArguments(parser)
 
 
+def _check(options: Namespace) -> None:
+    """Read what can be read before anything runs."""
+    checkTerms(options)
+    readStandardInput(options)
+
+
 def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     Ask.
 
     @return: 0 if there is an answer, 1 if not, 2 for options that are not valid.
     """
-    try:
-        checkTerms(options)
-        readStandardInput(options)
-    except LocalError as error:
-        complain(stderr, "quote", error)
-        return 2
-    from txilpstream.running import Running
-
-    running = Running("quote", stderr)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("quote", _check, main, options, stdout, stderr)
 
 
 async def main(

@@ -8,8 +8,7 @@ from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain
-from txilpstream.errors import LocalError
+from txilpstream.complaining import runChecked
 from txilpstream.paying import addPluginArguments
 from txilpstream.settings import readAmount, readSecretFile
 
@@ -45,15 +44,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
 
     @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
     """
-    try:
-        _readLimit(options)
-    except LocalError as error:
-        complain(stderr, "receive", error)
-        return 2
-    from txilpstream.running import Running
-
-    running = Running("receive", stderr)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("receive", _readLimit, main, options, stdout, stderr)
 
 
 def _readLimit(options: Namespace) -> int | None:

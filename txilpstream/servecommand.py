@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from twisted.internet.address import UNIXAddress
 
-from txilpstream.complaining import complain
-from txilpstream.errors import LocalError
+from txilpstream.complaining import runChecked
 from txilpstream.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -70,17 +69,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
 
     @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
     """
-    try:
-        readSettings(options)
-    except LocalError as error:
-        complain(stderr, "serve", error)
-        return 2
-    from twisted.logger import LogLevel
-
-    from txilpstream.running import Running
-
-    running = Running("serve", stderr, LogLevel.warn)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    return runChecked("serve", readSettings, main, options, stdout, stderr, isTalkative=True)
 
 
 async def main(
