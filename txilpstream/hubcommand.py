@@ -7,8 +7,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import runChecked
 from txilpstream.errors import LocalError
+from txilpstream.running import runChecked
 from txilpstream.servecommand import addSettings, portOf, readSettings
 
 if TYPE_CHECKING:

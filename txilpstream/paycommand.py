@@ -8,7 +8,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import complain, runChecked
+from txilpstream.complaining import complain
 from txilpstream.errors import LocalError, PaymentError, PaymentResult
 from txilpstream.paying import (
     addTermArguments,
@@ -19,6 +19,7 @@ from txilpstream.paying import (
     readTerms,
 )
 from txilpstream.progress import Amount, Progress, progressFor
+from txilpstream.running import runChecked
 from txilpstream.terms import MOST_DATA, Asset
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import runChecked
 from txilpstream.errors import StreamError
 from txilpstream.paying import addPluginArguments, readSeconds
+from txilpstream.running import runChecked
 from txilpstream.settings import readAmount
 from txilpstream.wire.address import checkAddress
 from txilpstream.wire.ilp import ERROR_NAMES, Reject, decodeReply, encodePrepare, encodeTimestamp

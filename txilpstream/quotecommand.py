@@ -8,7 +8,6 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import runChecked
 from txilpstream.paying import (
     addTermArguments,
     asPlain,
@@ -17,6 +16,7 @@ from txilpstream.paying import (
     readStandardInput,
     readTerms,
 )
+from txilpstream.running import runChecked
 
 if TYPE_CHECKING:
     from txilpstream.payments import Quote

@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.complaining import runChecked
 from txilpstream.paying import addPluginArguments
+from txilpstream.running import runChecked
 from txilpstream.settings import readAmount, readSecretFile
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ This module knows exit statuses and signals, and nothing of what is run.
 from __future__ import annotations
 
 import signal
+from argparse import Namespace
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, TextIO
@@ -27,7 +28,7 @@ from txilpstream.complaining import complain
 from txilpstream.errors import ConnectionEnded, LocalError, StreamError
 from txilpstream.interfaces import NotSent
 
-__all__ = ["INTERRUPTED", "Running", "atMost", "within"]
+__all__ = ["INTERRUPTED", "Running", "atMost", "runChecked", "within"]
 
 INTERRUPTED = 130
 """The exit status of a command that was ended by a signal before it was done."""
@@ -132,3 +133,30 @@ class Running:
         else:
             text = f"{type(error).__name__}: {error}"
         complain(self._stderr, self._name, text)
+
+
+def runChecked(
+    command: str,
+    check: Callable[[Namespace], object],
+    main: Callable[..., Any],
+    options: Namespace,
+    stdout: TextIO,
+    stderr: TextIO,
+    *,
+    isTalkative: bool = False,
+) -> int:
+    """
+    Run a command's coroutine function if its words are right.
+
+    @param check: raises L{LocalError} if they are not.
+    @param main: takes the reactor, the options, a L{Running} and both streams.
+    @param isTalkative: whether warnings are logged, and not errors only.
+    @return: the exit status; 2 if the words are wrong.
+    """
+    try:
+        check(options)
+    except LocalError as error:
+        complain(stderr, command, error)
+        return 2
+    running = Running(command, stderr, LogLevel.warn if isTalkative else LogLevel.error)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from twisted.internet.address import UNIXAddress
 
-from txilpstream.complaining import runChecked
+from txilpstream.running import runChecked
 from txilpstream.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
