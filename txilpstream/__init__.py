@@ -51,11 +51,13 @@ if TYPE_CHECKING:
         StreamRefused,
     )
     from txilpstream.receipts import Receipt, decodeReceipt, verifyReceipt
+    from txilpstream.receiptverifier import ReceiptVerifier
     from txilpstream.server import StreamServer
     from txilpstream.session.configuration import SessionConfiguration
     from txilpstream.session.congestion import ICongestionControl
     from txilpstream.spsp import resolve
     from txilpstream.spspserver import SPSPResource, SPSPServer
+    from txilpstream.stateless import StatelessReceiver
     from txilpstream.stream import Stream
     from txilpstream.wire.ildcp import AccountDetails
 
@@ -83,11 +85,13 @@ __all__ = [
     "Quote",
     "Ratio",
     "Receipt",
+    "ReceiptVerifier",
     "Refusal",
     "RejectSeen",
     "SPSPResource",
     "SPSPServer",
     "SessionConfiguration",
+    "StatelessReceiver",
     "Stream",
     "StreamAddress",
     "StreamClient",
@@ -128,11 +132,13 @@ _MODULES = {
     "plugins.registry": "pluginFromEnvironment pluginFromString",
     "protocol": "StreamAddress StreamFactory StreamLost StreamProtocol StreamRefused",
     "receipts": "Receipt decodeReceipt verifyReceipt",
+    "receiptverifier": "ReceiptVerifier",
     "server": "StreamServer",
     "session.configuration": "SessionConfiguration",
     "session.congestion": "ICongestionControl",
     "spsp": "resolve",
     "spspserver": "SPSPResource SPSPServer",
+    "stateless": "StatelessReceiver",
     "stream": "Stream",
     "wire.ildcp": "AccountDetails",
 }

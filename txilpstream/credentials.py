@@ -27,18 +27,19 @@ from txilpstream.errors import DecodeError, LocalError
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
 
-__all__ = ["Credentials", "Token", "TokenReader", "readOctets"]
+__all__ = ["Credentials", "Token", "TokenReader", "decodeToken", "encodeToken", "readOctets"]
 
 _TOKEN_NONCE_LENGTH: Final = 18
 _RECEIPT_NONCE_LENGTH: Final = 16
 _RECEIPT_SECRET_LENGTH: Final = 32
 
 
-def _encodeText(octets: bytes) -> str:
+def encodeToken(octets: bytes) -> str:
+    """Write octets in base64url without padding."""
     return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
 
 
-def _decodeText(text: str) -> bytes | None:
+def decodeToken(text: str) -> bytes | None:
     """
     Read base64url without padding; None unless it is the only way to write these octets.
 
@@ -50,7 +51,7 @@ def _decodeText(text: str) -> bytes | None:
         octets = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         return None
-    return octets if _encodeText(octets) == text else None
+    return octets if encodeToken(octets) == text else None
 
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+", re.ASCII)
@@ -328,7 +329,7 @@ class TokenReader:
         sealed = self._aead.encrypt(iv, plain, None)
         token = iv + sealed[-16:] + sealed[:-16]
         return Credentials(
-            join(serverAddress, _encodeText(token)),
+            join(serverAddress, encodeToken(token)),
             self.sharedSecret(token),
             assetCode,
             assetScale,
@@ -349,7 +350,7 @@ class TokenReader:
         @return: what it says, or None if it was not made under this secret; and the shared
             secret that belongs to it.
         """
-        octets = _decodeText(text)
+        octets = decodeToken(text)
         token = b"" if octets is None else octets
         secret = self.sharedSecret(token)
         sealed = token[ENVELOPE_OVERHEAD:] + token[IV_LENGTH:ENVELOPE_OVERHEAD]

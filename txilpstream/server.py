@@ -10,6 +10,7 @@ streams, limits and totals would be lost.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,12 +27,13 @@ from zope.interface import implementer
 from txilpstream.account import Account, accountFor
 from txilpstream.amounts import checkAmount
 from txilpstream.connection import StreamConnection
-from txilpstream.credentials import Credentials, TokenReader
+from txilpstream.credentials import Credentials
 from txilpstream.crypto import SECRET_LENGTH, SessionKeys
 from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.protocol import StreamAddress
 from txilpstream.session.configuration import configure
 from txilpstream.session.windows import ByteBudget
+from txilpstream.tokens import ILP_PROTOCOL_STREAM, TokenFormats
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
 
 __all__ = ["StreamServer"]
@@ -69,6 +71,7 @@ class StreamServer:
         policy: Any = None,
         maximumConnections: int = MAXIMUM_CONNECTIONS,
         byteBudget: int = BYTE_BUDGET,
+        tokenFormats: Iterable[str] = (ILP_PROTOCOL_STREAM,),
         closesAccount: bool = False,
         **options: Any,
     ) -> None:
@@ -81,15 +84,16 @@ class StreamServer:
         @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}.
         @param maximumConnections: 1 or more; whoever comes to a full table gets T03.
         @param byteBudget: bytes that all connections may hold for the application.
+        @param tokenFormats: whose credentials are good besides our own, see L{TokenFormats
+            <txilpstream.tokens.TokenFormats>}.
         @param closesAccount: whether to close the account when the server stops.
         @param options: fields of L{SessionConfiguration
             <txilpstream.session.configuration.SessionConfiguration>}.
         @raise LocalError: if the secret or an option is not valid.
         """
         self.account = account = accountFor(account, reactor)
-        self._reader = TokenReader(
-            account.randomBytes(SECRET_LENGTH) if secret is None else secret, account.randomBytes
-        )
+        serverSecret = account.randomBytes(SECRET_LENGTH) if secret is None else secret
+        self._tokens = TokenFormats(serverSecret, tokenFormats, account.randomBytes)
         self._policy = policy
         self._maximumConnections = checkAmount("maximumConnections", maximumConnections, minimum=1)
         self._budget = ByteBudget(checkAmount("byteBudget", byteBudget))
@@ -102,22 +106,29 @@ class StreamServer:
         self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
     def generateCredentials(
-        self, *, connectionTag: str = "", receiptNonce: bytes = b"", receiptSecret: bytes = b""
+        self,
+        *,
+        connectionTag: str = "",
+        receiptNonce: bytes = b"",
+        receiptSecret: bytes = b"",
+        expiresAt: int | None = None,
     ) -> Credentials:
         """
         Make an address and a secret for one client.
 
         @param connectionTag: comes back with every packet of the connection.
-        @raise LocalError: if the tag or the receipt's parts are not valid.
+        @param expiresAt: whole seconds since the epoch, from which no connection begins with them.
+        @raise LocalError: if the tag, the receipt's parts or the time are not valid.
         """
         account = self.account
-        return self._reader.generateCredentials(
+        return self._tokens.generateCredentials(
             checkOpen(account),
             connectionTag=connectionTag,
             receiptNonce=receiptNonce,
             receiptSecret=receiptSecret,
             assetCode=account.assetCode,
             assetScale=account.assetScale,
+            expiresAt=expiresAt,
         )
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -215,9 +226,11 @@ class StreamServer:
 
     def _recognise(self, segment: str, prepare: Prepare) -> StreamConnection | None:
         """Make a connection if its first packet authenticates; the way is the same if not."""
-        token, secret = self._reader.read(segment)
+        token, secret = self._tokens.read(segment)
         keys = SessionKeys(secret)
         if keys.open(prepare.data) is None or token is None:
+            return None
+        if token.isExpired(self.account.now()):
             return None
         configuration = replace(
             self._configuration,

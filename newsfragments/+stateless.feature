@@ -1,0 +1,1 @@
+``StatelessReceiver``: any process with the server secret answers any packet, with totals in a store of the caller's, an application that accepts or refuses, and receipts; ``ReceiptVerifier`` credits what receipts prove; ``TokenFormats`` reads addresses of stream-receiver, Rafiki and interledger-rs, and credentials may expire.
