@@ -200,6 +200,9 @@ class Session(Standing):
         if state.encrypted >= self._configuration.maximumPacketCount - 1 and not state.isClosed:
             error = ConnectionEnded("the most packets that one key may encrypt were sent")
             self.abort(error, ErrorCode.NO_ERROR)
+        if state.encrypted >= self._configuration.maximumPacketCount:
+            state.owesClose = False  # not even for the last word: answers may have used up all
+            return None
         packet = self._sender.build(now)
         if packet is None and state.isDraining:
             self._endIfDrained()  # offers that came to nothing may have been the last
