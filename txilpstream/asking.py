@@ -14,7 +14,7 @@ from txilpstream.interfaces import PaymentRequest, Refusal
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
-    from txilpstream.session.receiver import Incoming
+    from txilpstream.session.incoming import Incoming
 
 __all__ = ["ask"]
 

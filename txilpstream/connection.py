@@ -25,7 +25,7 @@ from txilpstream.moneyrate import MoneyRate
 from txilpstream.opening import openStream
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import RateLearned
-from txilpstream.session.receiver import Incoming
+from txilpstream.session.incoming import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.windows import ByteBudget
 from txilpstream.stream import Stream

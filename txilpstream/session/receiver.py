@@ -46,7 +46,7 @@ from txilpstream.wire.packet import (
     encodePacket,
 )
 
-__all__ = ["Incoming", "Receiver"]
+__all__ = ["Receiver"]
 
 OVER_LIMIT_PATIENCE: Final = 10.0
 """Seconds of packets over the money limit: a hundred may be in flight when it is met."""

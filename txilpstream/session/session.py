@@ -17,10 +17,11 @@ from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguratio
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import Event
 from txilpstream.session.evidence import Evidence
+from txilpstream.session.incoming import Incoming
 from txilpstream.session.offers import Offers
 from txilpstream.session.packing import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
-from txilpstream.session.receiver import Incoming, Receiver
+from txilpstream.session.receiver import Receiver
 from txilpstream.session.sender import Sender
 from txilpstream.session.settlement import Settlement
 from txilpstream.session.standing import Standing

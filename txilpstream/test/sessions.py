@@ -17,8 +17,8 @@ from txilpstream.amounts import Ratio
 from txilpstream.crypto import SessionKeys
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import DataArrived, Event, MoneySettled, StreamOpened
+from txilpstream.session.incoming import Incoming
 from txilpstream.session.packing import Outgoing
-from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.stream import SessionStream
 from txilpstream.session.windows import ByteBudget

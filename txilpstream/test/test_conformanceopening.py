@@ -328,12 +328,10 @@ class CountTests(SynchronousTestCase):
         pair = Pair({"minimumRate": Ratio(1)}, {"maximumPacketCount": 12})
         self.assertBothCount(pair, pair.server, pair.client)
 
-
     def test_S37_bothKindsCount(self) -> None:
         """So does one that mostly sends."""
         pair = Pair({"minimumRate": Ratio(1), "maximumPacketCount": 12})
         self.assertBothCount(pair, pair.client, pair.server)
-
 
     def test_S37_unreachableClient(self) -> None:
         """That holds where the client cannot be reached: it hears in an answer that it is over."""

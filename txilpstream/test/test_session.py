@@ -13,7 +13,7 @@ from txilpstream.session.events import (
     MoneyReceived,
     StreamClosed,
 )
-from txilpstream.session.receiver import Incoming
+from txilpstream.session.incoming import Incoming
 from txilpstream.session.windows import ByteBudget
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
