@@ -118,11 +118,12 @@ class ReceiverService(Service):
         self._starting = None
         self._outcome = outcome if isinstance(outcome, Failure) else True
         error = outcome.value if isinstance(outcome, Failure) else None
-        if error is not None and not self._ready and not isinstance(error, CancelledError):
+        hasFailed = error is not None and not isinstance(error, CancelledError)
+        if hasFailed and not self._ready:
             _log.critical("the service cannot start: {error}", error=str(error))
-        if error is not None and self._onFailure is not None:
-            self._onFailure()
         self._tellReady()
+        if hasFailed and self._onFailure is not None:
+            self._onFailure()  # not for one that was stopped: its reactor may be stopping too
 
     def _tellReady(self) -> None:
         ready, self._ready = self._ready, []

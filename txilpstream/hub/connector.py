@@ -240,7 +240,7 @@ class Hub(Directory):
         """
         Refuse packets with T99 from now on.
 
-        @return: fires when all that were sent on are answered, which takes 30 s at most.
+        @return: fires when all that were sent on are answered, which takes 31 s at most.
         """
         self._isStopping = True
         if not self.books.promises:

@@ -124,6 +124,20 @@ class StartTests(ServiceTestCase):
         self.failureResultOf(ready, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_onFailure(self) -> None:
+        """Whoever runs it hears that it cannot start, and nothing if it was stopped."""
+        self.isThere = False
+        failed: list[str] = []
+        self.service(onFailure=lambda: failed.append("at once")).startService()
+        self.run_()
+        self.assertEqual(failed, ["at once"])
+        made = self.service(isPatient=True, onFailure=lambda: failed.append("stopped"))
+        made.startService()
+        self.run_()
+        made.stopService()
+        self.run_()
+        self.assertEqual(failed, ["at once"])
+
     def test_badPlugin(self) -> None:
         """What is wrong will not be right the next time."""
 
