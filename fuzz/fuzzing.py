@@ -1,5 +1,5 @@
 """
-What the two fuzzers share: options, mutations, what was logged, and the bound on memory.
+What the two fuzzers share: options, shares, mutations, what was logged, and the bound on memory.
 
 This module knows octets and figures, and nothing of Interledger.
 """
@@ -11,7 +11,7 @@ import gc
 import random
 import sys
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, process_time
 from typing import Any, Final
 
@@ -32,6 +32,14 @@ _EDGES: Final = (0, 1, 2, 12, 13, 14, 16, 17, 18, 20, 127, 128, 129, 130, 132, 1
 
 class FindingError(Exception):
     """Something happened that must not; the text says what."""
+
+
+def require(isTrue: object, text: str) -> None:
+    """
+    @raise FindingError: unless it is true.
+    """
+    if not isTrue:
+        raise FindingError(text)
 
 
 def mutated(rng: random.Random, octets: bytes, other: bytes) -> bytes:
@@ -99,14 +107,21 @@ class Memory:
 
 
 class Log:
-    """Turns what is logged as an error, such as one in a Deferred, into a finding."""
+    """
+    Turns what is logged as an error, such as one in a Deferred, into a finding.
+
+    @ivar expected: formats of errors that are documented.
+    """
 
     def __init__(self) -> None:
+        self.expected: set[str] = set()
         self._errors: list[str] = []
         # Until somebody begins, Twisted keeps all that is logged.
         globalLogBeginner.beginLoggingTo([self._observe], redirectStandardIO=False)
 
     def _observe(self, event: dict[str, Any]) -> None:
+        if event.get("log_format") in self.expected:
+            return
         if event.get("log_level", LogLevel.info) >= LogLevel.error:
             failure = event.get("log_failure")
             text = failure.getTraceback() if failure is not None else formatEvent(event)
@@ -132,18 +147,54 @@ class Watch:
         return f"{seconds:.0f} s, of which {cpu:.0f} s of processor time"
 
 
-def parserFor(doc: str, count: int) -> argparse.ArgumentParser:
+def parserFor(doc: str, count: int, names: Sequence[str]) -> argparse.ArgumentParser:
     """
     A parser with the options that both have.
 
     @param count: how many are made if nothing is said.
+    @param names: of what there is to choose from.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=count, help=f"how many, {count} by default")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same input")
+    parser.add_argument("--only", choices=names, help="this one only")
     return parser
+
+
+def sharesOf(options: argparse.Namespace, weights: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """
+    Which of the names are chosen, and how many of the count are for each.
+
+    @param options: what the parser of L{parserFor} found.
+    @param weights: by name, the part of the whole.
+    """
+    chosen = {name: weights[name] for name in weights if options.only in (None, name)}
+    done = weight = 0
+    for name in chosen:
+        weight += chosen[name]
+        end = options.count * weight // sum(chosen.values())
+        yield name, end - done
+        done = end
+
+
+def playAll(
+    options: argparse.Namespace,
+    weights: dict[str, int],
+    what: str,
+    play: Callable[[str, int, Log], None],
+) -> None:
+    """
+    Play the shares of all that are chosen, and say that nothing was found.
+
+    @param what: what there are so many of.
+    @param play: takes a name, its share, and the log; a finding ends the program.
+    """
+    watch, log = Watch(), Log()
+    for name, count in sharesOf(options, weights):
+        play(name, count, log)
+    print(f"{options.count} {what} without a finding, seed {options.seed}, in {watch}")
 
 
 def report(what: str, error: BaseException, reproducer: Sequence[str], again: str) -> None:

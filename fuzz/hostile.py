@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Final, TypeVar
 
-from fuzzing import FindingError, mutated
+from fuzzing import mutated, require
 
 from txilpstream.crypto import SessionKeys, conditionOf
 from txilpstream.wire import frames
@@ -38,12 +39,18 @@ _CLOSING: Final = 3
 _REJECTS: Final = ("F00", "F02", "F08", "F99", "F99", "T00", "T04", "T05", "R00", "R01", "X12")
 
 
-def require(isTrue: object, text: str) -> None:
+def fulfilled(prepare: Prepare, answer: bytes) -> int:
     """
-    @raise FindingError: unless it is true.
+    How much an answer fulfills.
+
+    @raise FindingError: if it is a Fulfill that does not fit.
     """
-    if not isTrue:
-        raise FindingError(text)
+    reply = decodeReply(answer)
+    if not isinstance(reply, Fulfill):
+        return 0
+    fits = sha256(reply.fulfillment).digest() == prepare.executionCondition
+    require(fits, "a fulfillment does not fit its condition")
+    return prepare.amount
 
 
 class Hostile:

@@ -8,20 +8,17 @@ else it raises is a finding. No check keeps anything from one call to the next.
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from fuzzing import FindingError
+from fuzzing import require
 
-from txilpstream.credentials import Credentials, TokenReader
+from txilpstream.credentials import Credentials
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.receipts import Receipt, decodeReceipt, signReceipt, verifyReceipt
-from txilpstream.tokens import TokenFormats
 from txilpstream.wire import btp, frames, ildcp, ilp, oer, packet
 
 SECRET: Final = bytes(range(32))
@@ -44,14 +41,6 @@ class Layer:
     seeds: Sequence[bytes]
     check: Callable[[bytes], object]
     allowed: tuple[type[Exception], ...] = (DecodeError,)
-
-
-def require(isTrue: object, text: str) -> None:
-    """
-    @raise FindingError: unless it is true.
-    """
-    if not isTrue:
-        raise FindingError(text)
 
 
 # --- Codecs ----------------------------------------------------------------------------------
@@ -159,60 +148,6 @@ def checkEnvelope(octets: bytes) -> None:
     plain = KEYS.open(octets)
     require(plain is None or octets in ENVELOPES, "a forged envelope was opened")
     require(len(KEYS.fulfillment(octets)) == 32, "no fulfillment")
-
-
-def seededBytes(count: int) -> bytes:
-    """Octets that are random for nobody."""
-    return bytes(range(7, 7 + count))
-
-
-READER: Final = TokenReader(SECRET, seededBytes)
-FORMATS: Final = TokenFormats(SECRET, randomBytes=seededBytes)
-
-
-def _tokens() -> tuple[bytes, ...]:
-    made: list[dict[str, Any]] = [
-        {},
-        {"connectionTag": "invoice-7"},
-        {"receiptNonce": bytes(16), "receiptSecret": bytes(32)},
-    ]
-    found = [READER.generateCredentials(ADDRESS, **options) for options in made]
-    found.append(FORMATS.generateCredentials(ADDRESS, expiresAt=1_800_000_000))
-    return tuple(each.destinationAddress.rpartition(".")[2].encode() for each in found)
-
-
-TOKENS: Final = _tokens()
-_TOKEN_PLAIN: Final = (
-    bytes(18) + b"\x09invoice-7\x00\x00",
-    bytes(18) + b"\x00\x10" + bytes(16) + b"\x20" + bytes(32),
-    bytes(18) + b"\x00\x00\x00\x04\x6b\x49\xd2\x00",
-    b"\x01\x09invoice-7",
-    b"\x07\x02ab" + bytes(48) + b"\x03USD\x09",
-)
-
-
-def checkToken(octets: bytes) -> None:
-    """Any text has a secret; only what was made under the server's secret says something."""
-    text = octets.decode("latin-1")
-    token, secret = READER.read(text)
-    details, again = FORMATS.read(text)
-    require(len(secret) == len(again) == 32, "no shared secret")
-    if octets not in TOKENS:
-        require(token is None, "a forged token was read")
-        require(details is None or len(text) == 24, "a forged token was read in some format")
-
-
-def checkTokenPlain(octets: bytes) -> None:
-    """Whatever stands in a token that was made under the secret, it is read or it is not."""
-    sealed = AESGCM(SECRET).encrypt(bytes(12), octets, None)
-    token = bytes(12) + sealed[-16:] + sealed[:-16]
-    text = urlsafe_b64encode(token).rstrip(b"=").decode("ascii")
-    for reader in (READER, FORMATS):
-        found, _ = reader.read(text)
-        if found is not None:
-            require(found.connectionTag.isascii(), "a tag is not of ASCII")
-            require(len(found.receiptNonce) in (0, 16), "a nonce of another length")
-            require(len(found.receiptSecret) in (0, 32), "a secret of another length")
 
 
 RECEIPTS: Final = tuple(
@@ -339,8 +274,6 @@ CODECS: Final = (
     Layer("packet", PLAIN, checkPacket),
     Layer("frames", [b"".join(_ENCODED[i : i + 3]) for i in range(13)], checkFrames),
     Layer("envelope", ENVELOPES, checkEnvelope, ()),
-    Layer("token", TOKENS, checkToken, ()),
-    Layer("token-contents", _TOKEN_PLAIN, checkTokenPlain, ()),
     Layer("receipt", RECEIPTS, checkReceipt),
     Layer(
         "il-dcp",

@@ -6,10 +6,12 @@ What they may raise is nothing. What they credit is what they fulfilled, with a 
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
 
-from layers import ADDRESS, BTP, FRAMES, ILP, KEYS, NOW, PLAIN, READER, SECRET, Layer, require
+from fuzzing import require
+from hostile import fulfilled as fulfilledBy
+from layers import ADDRESS, BTP, FRAMES, ILP, KEYS, NOW, PLAIN, SECRET, Layer
+from tokenlayers import READER
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -46,20 +48,6 @@ CONFIGURATION: Final = SessionConfiguration(isServer=True, sourceAddress=ADDRESS
 _LATER: Final = encodeTimestamp(NOW + 30)
 
 
-def checkFulfill(prepare: Prepare, answer: bytes) -> int:
-    """
-    Read an answer.
-
-    @return: how much it fulfills.
-    """
-    reply = decodeReply(answer)
-    if not isinstance(reply, Fulfill):
-        return 0
-    fits = sha256(reply.fulfillment).digest() == prepare.executionCondition
-    require(fits, "a fulfillment does not fit its condition")
-    return prepare.amount
-
-
 def checkSession(octets: bytes) -> None:
     """A peer that has the key says anything; money is credited as it is fulfilled."""
     session = Session(CONFIGURATION, KEYS, bytes)
@@ -74,7 +62,7 @@ def checkSession(octets: bytes) -> None:
                 session.startStream(event.streamID, 150)
         session.wouldAccept(incoming, now=NOW)
         session.streamAmounts(incoming)
-        fulfilled += checkFulfill(prepare, session.answer(incoming, True, now=NOW))
+        fulfilled += fulfilledBy(prepare, session.answer(incoming, True, now=NOW))
         events = session.nextEvents()
         credited += sum(event.amount for event in events if isinstance(event, MoneyReceived))
         require(credited == fulfilled, f"{credited} are credited, {fulfilled} fulfilled")
@@ -151,7 +139,7 @@ def checkAccount(octets: bytes) -> None:
     reply = decodeReply(replies[0])
     fulfilled = 0
     if isinstance(reply, Fulfill):
-        fulfilled = checkFulfill(decodePrepare(octets), replies[0])
+        fulfilled = fulfilledBy(decodePrepare(octets), replies[0])
     require(credited == fulfilled, f"{credited} are credited, {fulfilled} fulfilled")
     for call in clock.getDelayedCalls():
         call.cancel()

@@ -15,12 +15,14 @@ import random
 from time import monotonic
 from typing import Final
 
-from fuzzing import Log, Memory, Watch, mutated, parserFor, report
+from fuzzing import Log, Memory, mutated, parserFor, playAll, report
 from layers import CODECS, Layer
 from live import LIVE
+from statelesslayers import STATELESS
+from tokenlayers import TOKEN_LAYERS
 
-LAYERS: Final = (*CODECS, *LIVE)
-"""All of them."""
+LAYERS: Final = {each.name: each for each in (*CODECS, *TOKEN_LAYERS, *LIVE, *STATELESS)}
+"""All of them, by name."""
 
 
 def fuzz(layer: Layer, count: int, seed: int, log: Log) -> None:
@@ -44,15 +46,15 @@ def fuzz(layer: Layer, count: int, seed: int, log: Log) -> None:
                 refused += 1
             log.check()
         except Exception as error:
-            again = f"python fuzz/mutate.py --layer {layer.name} --input {octets.hex()}"
+            again = f"python fuzz/mutate.py --only {layer.name} --input {octets.hex()}"
             report(f"in layer {layer.name}", error, [octets.hex()], again)
     try:
         memory.check()
     except Exception as error:
-        again = f"python fuzz/mutate.py --layer {layer.name} --count {count} --seed {seed}"
+        again = f"python fuzz/mutate.py --only {layer.name} --count {count} --seed {seed}"
         report(f"in layer {layer.name}", error, [], again)
     print(
-        f"{layer.name:15} {count:8} mutations, {refused:8} refused, memory {memory.growth:+7} "
+        f"{layer.name:19} {count:8} mutations, {refused:8} refused, memory {memory.growth:+7} "
         f"octets, peak {memory.peak:8}, {(monotonic() - began) / max(1, count) * 1e6:5.0f} us each",
         flush=True,
     )
@@ -60,24 +62,22 @@ def fuzz(layer: Layer, count: int, seed: int, log: Log) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = parserFor(__doc__ or "", 100_000)
-    names = [layer.name for layer in LAYERS]
-    parser.add_argument("--layer", choices=names, help="this one only")
-    parser.add_argument("--input", help="one input in hex, instead of mutations; with --layer")
+    parser = parserFor(__doc__ or "", 100_000, list(LAYERS))
+    parser.add_argument("--input", help="one input in hex, instead of mutations; with --only")
     options = parser.parse_args()
-    chosen = [layer for layer in LAYERS if options.layer in (None, layer.name)]
-    if options.input is not None:
-        if options.layer is None:
-            parser.error("--input needs --layer")
-        # Unlike a run it shows the whole traceback.
-        chosen[0].check(bytes.fromhex(options.input))
-        Log().check()
+    if options.input is None:
+        playAll(
+            options,
+            dict.fromkeys(LAYERS, 1),
+            "mutations",
+            lambda name, count, log: fuzz(LAYERS[name], count, options.seed, log),
+        )
         return
-    watch, log = Watch(), Log()
-    share, rest = divmod(options.count, len(chosen))
-    for index, layer in enumerate(chosen):
-        fuzz(layer, share + (index < rest), options.seed, log)
-    print(f"{options.count} mutations without a finding, seed {options.seed}, in {watch}")
+    if options.only is None:
+        parser.error("--input needs --only")
+    # Unlike a run it shows the whole traceback.
+    LAYERS[options.only].check(bytes.fromhex(options.input))
+    Log().check()
 
 
 if __name__ == "__main__":
