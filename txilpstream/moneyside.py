@@ -247,4 +247,4 @@ class MoneySide:
 
     def _fire(self, offers: list[Offer]) -> None:
         for offer in offers:
-            fire(offer, self.connection.session.rejects)
+            fire(offer, self.connection.session.rejects, self.receipt)

@@ -39,7 +39,7 @@ class Offer:
     smallestAmount: int | None = None
     offered: int = 0
 
-    def result(self, rejects: tuple[RejectSeen, ...]) -> PaymentResult:
+    def result(self, rejects: tuple[RejectSeen, ...], receipt: bytes = b"") -> PaymentResult:
         """What became of it so far."""
         return PaymentResult(
             self.sourceAmount,
@@ -48,6 +48,7 @@ class Offer:
             self.deliveredClaimed,
             self.inDoubt,
             rejects,
+            receipt=receipt,
         )
 
 
@@ -171,12 +172,16 @@ class Offers:
         return done
 
 
-def fire(offer: Offer, rejects: tuple[RejectSeen, ...]) -> None:
-    """Tell the application what became of an offer."""
+def fire(offer: Offer, rejects: tuple[RejectSeen, ...], receipt: bytes = b"") -> None:
+    """
+    Tell the application what became of an offer.
+
+    @param receipt: the greatest that the peer gave for the stream, or empty.
+    """
     deferred = offer.deferred
     if deferred is None or deferred.called:
         return
-    result = offer.result(rejects)
+    result = offer.result(rejects, receipt)
     if offer.failure is None and not result.inDoubt:
         deferred.callback(result)
         return

@@ -134,7 +134,7 @@ class Payer:
     def limit(self) -> None:
         """The time that the payment may take begins."""
         if self._timeout is not None:
-            message = f"the payment was not over within {self._timeout} s"
+            message = f"the payment was not over within {self._timeout:.3g} s"
             self._later("timeout", self._timeout, self._end, message)
 
     def _later(self, name: str, seconds: float, function: Callable[..., Any], *with_: Any) -> None:

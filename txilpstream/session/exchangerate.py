@@ -142,7 +142,7 @@ class ExchangeRate:
             low = self.low
             delivery = 0 if low is None else sourceAmount * low.numerator // low.denominator
             minimum = self.minimumDelivery(sourceAmount)
-            self._isUseful = low is None or delivery >= minimum or self.isHopeless
+            self._isUseful = low is None or delivery >= minimum or self._isWorthATry(sourceAmount)
             self._expected = minimum, max(minimum, delivery)
             self._expectedOf = sourceAmount
         return self._expected
@@ -164,14 +164,22 @@ class ExchangeRate:
         if sourceAmount == self._expectedOf:
             return self._isUseful
         low = self.low
-        if low is None or self.isHopeless:
+        if low is None:
             return True
-        return sourceAmount * low.numerator // low.denominator >= self.minimumDelivery(sourceAmount)
+        delivery = sourceAmount * low.numerator // low.denominator
+        return delivery >= self.minimumDelivery(sourceAmount) or self._isWorthATry(sourceAmount)
+
+    def _isWorthATry(self, sourceAmount: int) -> bool:
+        """Whether no rate that was proved meets the floor, and this amount may show one."""
+        low, floor = self.low, self.floor
+        if low is None or floor is None or floor <= low:
+            return False
+        return self.isHopeless or self._mayMeetMinimum(sourceAmount)
 
     @property
     def isHopeless(self) -> bool:
         """Whether the measured rate is below the floor: only a better rate would help."""
-        return self.low is not None and self.floor is not None and self.low < self.floor
+        return self.high is not None and self.floor is not None and self.high <= self.floor
 
     def plan(self, offered: int, most: int) -> int:
         """
@@ -212,12 +220,28 @@ class ExchangeRate:
         """
         low, floor = self.low, self.floor
         assert low is not None and floor is not None, "an amount is useless at measured rates only"
+        if low < floor:
+            return self._possibleBelow(amount)
         delivered = low.floor(amount)
         for target in range(delivered, max(0, delivered - _MOST_STEPS), -1):
             candidate = min(amount, target * floor.denominator // floor.numerator)
             if low.floor(candidate) >= target:
                 return candidate
         return amount - amount % _simplestDenominator(floor, low)
+
+    def _possibleBelow(self, amount: int) -> int:
+        """
+        The largest smaller amount that meets its minimum at the upper end of what is possible, 0
+        if there is none near: as long as no proved rate meets the floor, that is all to go by.
+        """
+        floor, high = self.floor, self.high
+        assert floor is not None and high is not None, "an amount is useless at measured rates only"
+        delivered = high.ceil(amount) - 1
+        for target in range(delivered, max(0, delivered - _MOST_STEPS), -1):
+            candidate = min(amount, target * floor.denominator // floor.numerator)
+            if self._mayMeetMinimum(candidate):
+                return candidate
+        return 0
 
     def _lower(self) -> None:
         """Find the smallest amount again if the rate is the lowest above the floor so far."""

@@ -181,9 +181,9 @@ class Settlement:
         if tracer is not None:
             isByPeer = packet is not None
             tracer.rejected(sent, reject.code, reject.triggeredBy, isByPeer, isLate, now)
-        if not sent.isProbe:
+        if not sent.isProbe or (packet is None and reject.code != "F08"):  # a probe expects these
             self._path.patience.remember(reject, sent.amount)
-        else:
+        if sent.isProbe:
             self._offers.probing.ended(sent.sequence)
         if packet is not None:
             if sent.amount:

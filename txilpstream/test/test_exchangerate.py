@@ -133,6 +133,23 @@ class PlanTests(SynchronousTestCase):
         rate.observe(100, 100)
         self.assertEqual((rate.isUseful(1), rate.plan(1, 10), rate.plan(11, 10)), (True, 1, 10))
 
+    def test_unproved(self) -> None:
+        """Where rounding hides whether the rate meets the floor, amounts that may are tried."""
+        rate = ExchangeRate(Ratio(9108, 100_000), ONE_PERCENT, False)
+        rate.observe(99, 9)
+        self.assertIs(rate.isHopeless, False)
+        self.assertEqual(
+            [rate.isUseful(amount) for amount in (99, 98, 88, 87)], [False, True, False, True]
+        )
+        self.assertEqual(rate.plan(1000, 99), 98)
+        self.assertEqual(rate.plan(1000, 5), 0)
+        self.assertEqual(rate.expect(98)[0], 9)
+        self.assertIs(rate.isUseful(98), True)
+        rate.observe(98, 8)
+        self.assertIs(rate.isUseful(98), False, "it was refused")
+        rate.observe(99, 8)
+        self.assertIs(rate.isHopeless, True)
+
     def test_smallest(self) -> None:
         rate = measured((1000, 123))
         self.assertEqual(rate.smallest, 41, "5/41 is the simplest between 0.12177 and 0.123")

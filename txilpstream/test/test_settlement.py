@@ -14,7 +14,7 @@ from txilpstream.session.events import (
     StreamClosed,
 )
 from txilpstream.session.packing import Outgoing
-from txilpstream.test.sessions import LOST, Pair, rejecting, settled
+from txilpstream.test.sessions import LOST, Pair, limiting, rejecting, settled
 from txilpstream.wire.frames import (
     ConnectionClose,
     ConnectionNewAddress,
@@ -279,6 +279,20 @@ class RejectedTests(SynchronousTestCase):
         test.session.abort(None)
         test.answer(1000, kind=REJECT)
         self.assertEqual(test.money, (0, 0, 0, 0))
+
+    def test_probesToo(self) -> None:
+        """What a node says to packets that ask for the rate is kept, unless it was expected."""
+        pair = Pair()
+        pair.client.out = lambda prepare: rejecting("F06") if prepare.amount else None
+        pair.pay(50)
+        [seen] = pair.client.session.rejects
+        self.assertEqual((seen.code, seen.triggeredBy), ("F06", "test.hop"))
+        self.assertGreater(seen.sourceAmount, 0)
+        pair = Pair()
+        pair.client.out = limiting(20)
+        pair.pay(50)
+        self.assertEqual(settled(pair.client), 50)
+        self.assertEqual(pair.client.session.rejects, ())
 
 
 class DoubtTests(SynchronousTestCase):
