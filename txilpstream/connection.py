@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,13 +18,13 @@ from twisted.python.failure import Failure
 from txilpstream.account import Account
 from txilpstream.amounts import checkAmount
 from txilpstream.asking import ask
+from txilpstream.awaited import Awaited
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.interfaces import NotSent, Refusal
 from txilpstream.moneyrate import MoneyRate
 from txilpstream.opening import openStream
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.events import RateLearned
 from txilpstream.session.incoming import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.windows import ByteBudget
@@ -41,11 +41,10 @@ PACKETS_PER_TURN: Final = 64
 """Packets that leave in one turn of the reactor: others want their turn too."""
 
 
-class StreamConnection:
+class StreamConnection(Awaited):
     """
     A connection that is open, or is being opened or closed.
 
-    @ivar session: its state, for reading.
     @ivar account: the account that it uses.
     @ivar streams: the streams that are open, by number.
     @ivar sourceAddress: where this end is reached; empty if it is not.
@@ -69,12 +68,13 @@ class StreamConnection:
         @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}, None to
             accept what the streams accept.
         """
+        super().__init__(Session(configuration, keys, account.randomBytes, budget))
         self.account = account
-        self.session = Session(configuration, keys, account.randomBytes, budget)
         self.factory = factory
         self.sourceAddress = configuration.sourceAddress
         self.connectionTag = configuration.connectionTag
         self.streams: dict[int, Stream] = {}
+        self.paused: dict[int, Stream] = {}
         self.pulling: dict[int, Stream] = {}
         self.reading: dict[int, Stream] = {}
         self.packetsSent = 0
@@ -82,9 +82,6 @@ class StreamConnection:
         self._policy = policy
         self._timer = Timer(account, self._timeout)
         self.rates: dict[int, MoneyRate] | None = None
-        self.opening: list[Deferred[StreamConnection]] = []
-        self.closing: list[Deferred[None]] = []
-        self.measuring: list[Deferred[RateLearned]] = []
         self._isCollecting = False
         account.connections.add(self)
 
@@ -94,27 +91,17 @@ class StreamConnection:
         "_policy",
         "_timer",
         "account",
-        "closing",
         "connectionTag",
         "factory",
-        "measuring",
         "onEnd",
-        "opening",
         "packetsSent",
+        "paused",
         "pulling",
         "rates",
         "reading",
-        "session",
         "sourceAddress",
         "streams",
     )
-
-    def whenOpen(self) -> Deferred[StreamConnection]:
-        """Fires when the peer has answered; fails if the connection ends before."""
-        deferred: Deferred[StreamConnection] = Deferred()
-        self.opening.append(deferred)
-        self.wake()
-        return deferred
 
     def openStream(self, factory: IProtocolFactory) -> Deferred[Any]:
         """
@@ -143,15 +130,6 @@ class StreamConnection:
             message = f"the connection did not close within {timeout} s"
             call = self.account.reactor.callLater(timeout, self.abort, message)
             deferred.addBoth(lambda _: call.cancel() if call.active() else None)
-        return deferred
-
-    def whenClosed(self) -> Deferred[None]:
-        """Fires when the connection is over."""
-        if self.session.isClosed:
-            self.wake()
-            return succeed(None)
-        deferred: Deferred[None] = Deferred()
-        self.closing.append(deferred)
         return deferred
 
     def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
@@ -183,6 +161,9 @@ class StreamConnection:
         if self.pulling:
             for stream in list(self.pulling.values()):
                 stream.pull()
+            first = next(iter(self.pulling), None)
+            if first is not None:  # where all together may have no more, another is first then
+                self.pulling[first] = self.pulling.pop(first)
         self._pump()
         self._collect()
         self._timer.moveTo(self.session.nextTimeout())
@@ -274,6 +255,7 @@ class StreamConnection:
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
         self.streams.pop(stream.streamID, None)
+        self.paused.pop(stream.streamID, None)
         self.pulling.pop(stream.streamID, None)
         self.reading.pop(stream.streamID, None)
         if self.rates is not None:

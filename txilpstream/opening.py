@@ -48,6 +48,8 @@ def openStream(connection: StreamConnection, factory: IProtocolFactory) -> Defer
 
 def acceptStream(connection: StreamConnection, streamID: int) -> None:
     """Connect a protocol to a stream that the peer opened, or refuse it."""
+    if connection.session.isClosed:
+        return  # the packet that named the stream broke the protocol besides
     stream = connection.streams[streamID] = Stream(connection, streamID)
     protocol = None
     if connection.factory is not None:

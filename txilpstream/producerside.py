@@ -12,7 +12,6 @@ from twisted.logger import Logger
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.moneyside import MoneySide
-from txilpstream.session.sender import LOW_WATER
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
@@ -80,22 +79,25 @@ class ProducerSide(MoneySide):
     def unregisterProducer(self) -> None:
         """The producer writes no more."""
         self._producer = None
+        self._producerIsPaused = False
         self.connection.pulling.pop(self.streamID, None)
+        self.connection.paused.pop(self.streamID, None)
         if self.disconnecting:
             self.loseWriteConnection()
 
     def pull(self) -> None:
         """Ask a pull producer for more while little waits to leave."""
         for _ in range(PULLS):
-            if self._producer is None or self._totals.queue.unsent >= LOW_WATER:
+            if self._producer is None or self.connection.session.isFull(self._totals):
                 return
             if not self._resumeProducer():
                 return
 
     def drained(self) -> None:
-        """Little waits to leave: the producer may go on."""
-        if self._producer is not None and self._producerIsPaused:
+        """Less waits to leave: the producer may go on, unless something else holds it up."""
+        if self._producerIsPaused and not self.connection.session.isFull(self._totals):
             self._producerIsPaused = False
+            del self.connection.paused[self.streamID]
             self._resumeProducer()
 
     def _resumeProducer(self) -> bool:
@@ -110,14 +112,17 @@ class ProducerSide(MoneySide):
 
     def _pauseProducer(self) -> None:
         """Much waits to leave: a push producer is paused."""
-        isPushing = self._producer is not None and not self._isPulling
-        if isPushing and not self._producerIsPaused and self._totals.queue.unsent >= LOW_WATER:
+        if self._producer is None or self._isPulling or self._producerIsPaused:
+            return
+        if self.connection.session.isFull(self._totals):
             self._producerIsPaused = True
+            self.connection.paused[self.streamID] = self  # type: ignore[assignment]
             self._producer.pauseProducing()
 
     def _stopProducer(self) -> None:
         """The stream is over."""
         producer, self._producer = self._producer, None
+        self._producerIsPaused = False
         if producer is not None:
             try:
                 producer.stopProducing()

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from twisted.logger import Logger
+
 from txilpstream.errors import ConnectionEnded, StreamError
 from txilpstream.opening import acceptStream
 from txilpstream.session import events
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
 
 __all__ = ["TOLD"]
+
+_log = Logger()
 
 
 def _toldAnswered(connection: StreamConnection, event: events.PeerAnswered) -> None:
@@ -43,6 +47,17 @@ def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
     """What can be read from the session at any time."""
 
 
+def _toldWorn(connection: StreamConnection, event: events.KeyWorn) -> None:
+    _log.warn(
+        "a connection's key may encrypt {left} more packets; it opens no more streams",
+        left=event.left,
+    )
+    waiting, connection.wearing = connection.wearing, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(event.left)
+
+
 def _toldOpened(connection: StreamConnection, event: events.StreamOpened) -> None:
     acceptStream(connection, event.streamID)
 
@@ -57,6 +72,10 @@ def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
 
 
 def _toldDrained(connection: StreamConnection, event: events.DataDrained) -> None:
+    if not event.streamID:
+        for paused in list(connection.paused.values()):  # who has waited longest is first
+            paused.drained()
+        return
     stream = connection.streams.get(event.streamID)
     if stream is not None:
         stream.drained()
@@ -135,6 +154,7 @@ TOLD: Final[Mapping[type, Callable[..., None]]] = {
     events.AssetDetailsLearned: _toldNothing,
     events.ReceiptArrived: _toldNothing,
     events.RateLearned: _toldRate,
+    events.KeyWorn: _toldWorn,
     events.ReserveNeeded: _toldReserve,
     events.StreamOpened: _toldOpened,
     events.DataArrived: _toldData,

@@ -7,11 +7,13 @@ something is said nor how often; it knows the streams and the configuration.
 
 from __future__ import annotations
 
+from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.stream import SessionStream
 from txilpstream.session.streams import Streams
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
+    ConnectionClose,
     ConnectionDataBlocked,
     ConnectionMaxData,
     ConnectionMaxStreamID,
@@ -55,6 +57,8 @@ class Announcer:
         streams = self._streams
         if kind == ConnectionNewAddress.type:
             return ConnectionNewAddress(self._configuration.sourceAddress)
+        if kind == ConnectionClose.type:
+            return ConnectionClose(ErrorCode.NO_ERROR)
         if kind == ConnectionAssetDetails.type:
             return self.asset()
         if kind == ConnectionMaxData.type:

@@ -78,6 +78,7 @@ class StreamCommands:
         """
         stream = self._sendable(streamID)
         stream.queue.write(data)
+        self._state.streams.unsent += len(data)
         self._state.streams.refresh(stream)
 
     def sendMoney(self, streamID: int, sourceAmount: int) -> None:
@@ -181,6 +182,7 @@ class StreamCommands:
         if not stream.queue.isEmpty or stream.queue.offset or stream.moneyOut.left:
             raise LocalError(f"stream {streamID} was used before: use a new one")
         stream.queue.write(data)
+        self._state.streams.unsent += len(data)
         stream.isTogether = bool(data)
         self._state.streams.refresh(stream)
 
@@ -230,7 +232,14 @@ class StreamCommands:
             self._state.controls.add(StreamClose.type, streamID)
 
     def _checkOpen(self) -> None:
-        if self._state.isClosed or self._state.isDraining:
+        state = self._state
+        if state.isWorn:
+            raise LocalError(
+                f"the key of this connection has encrypted {state.encrypted} of the "
+                f"{self._configuration.maximumPacketCount} packets that it may: open another "
+                "connection with new credentials"
+            )
+        if state.isClosed or state.isLeaving:
             raise LocalError("the connection is closed: open another one")
 
     def _sendable(self, streamID: int) -> SessionStream:

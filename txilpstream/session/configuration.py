@@ -66,12 +66,19 @@ class SessionConfiguration:
     @ivar maximumInFlight: packets without an answer; it bounds the memory they take.
     @ivar streamWindow: bytes that one stream may hold for the application.
     @ivar connectionWindow: bytes that all streams together may hold.
+    @ivar streamHighWater: bytes written to one stream that have not left yet, from which on its
+        producer is paused; 64 KiB are a few packets.
+    @ivar connectionHighWater: the same of all streams together, for all producers.
     @ivar maximumStreamID: what the peer may open at first; 20 is ten streams (RFC 29 3.3).
     @ivar fragmentSize: bytes of application data in one packet.
     @ivar packetExpiry: seconds; 30 is what the live network's nodes hold at most.
+    @ivar expirySpread: seconds by which a packet's time may be shorter, at random, so that it tells
+        a connector less of where the packet began; 0 for the same time for all.
     @ivar deadlineSinceFulfill: seconds without any fulfill after which it is given up; it must
         outlast a packet that is never answered.
     @ivar idleTimeout: seconds without any packet after which the connection ends.
+    @ivar halfOpen: whether an end that has closed the connection goes on receiving until the other
+        has closed it too (RFC 29 section 4.6); both ends must be of this mind.
     @ivar receiveTolerance: by how much of what remains a packet may exceed a money limit: a
         sender that rounds an exchange rate is no attacker.
     @ivar maximumPacketCount: packets and replies encrypted under one key (RFC 29 5.1.3).
@@ -101,11 +108,15 @@ class SessionConfiguration:
     maximumInFlight: int = 1000
     streamWindow: int = 1 << 20
     connectionWindow: int = 1 << 20
+    streamHighWater: int = 1 << 16
+    connectionHighWater: int = 1 << 20
     maximumStreamID: int = 20
     fragmentSize: int = 1 << 14
     packetExpiry: float = 30.0
+    expirySpread: float = 0.0
     deadlineSinceFulfill: float = 45.0
     idleTimeout: float = 60.0
+    halfOpen: bool = False
     receiveTolerance: Ratio = _ONE_PERCENT
     maximumPacketCount: int = 1 << 31
     padTo: int = 0
@@ -139,6 +150,8 @@ class SessionConfiguration:
             ("maximumInFlight", 1, 100_000),
             ("streamWindow", 1, 1 << 40),
             ("connectionWindow", 1, 1 << 40),
+            ("streamHighWater", 1, 1 << 40),
+            ("connectionHighWater", 1, 1 << 40),
             ("maximumStreamID", 0, U64_MAX),
             ("fragmentSize", 1, MAX_FRAGMENT_SIZE),
             ("maximumPacketCount", 2, 1 << 31),
@@ -152,7 +165,7 @@ class SessionConfiguration:
             checkAmount("sourceAssetScale", self.sourceAssetScale, maximum=255)
 
     def _checkSeconds(self) -> None:
-        for name in ("packetExpiry", "deadlineSinceFulfill", "idleTimeout"):
+        for name in ("packetExpiry", "expirySpread", "deadlineSinceFulfill", "idleTimeout"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, int | float):
                 raise LocalError(f"{name} is {seconds!r}: it must be a number of seconds")
@@ -160,6 +173,11 @@ class SessionConfiguration:
             raise LocalError(
                 f"packetExpiry is {self.packetExpiry} and must be from 1 to 3600 s; idleTimeout "
                 f"is {self.idleTimeout} and must be from 1 to 1e9 s"
+            )
+        if not 0 <= self.expirySpread <= self.packetExpiry - 1:
+            raise LocalError(
+                f"expirySpread is {self.expirySpread} s: it must be from 0 to 1 s less than the "
+                f"packetExpiry of {self.packetExpiry} s"
             )
         if not self.deadlineSinceFulfill > self.packetExpiry + ANSWER_MARGIN:  # a NaN is refused
             raise LocalError(

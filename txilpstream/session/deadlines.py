@@ -69,7 +69,9 @@ class Deadlines:
         sender, state, inFlight = self._sender, self._state, self._path.inFlight
         if state.heardAt is None:
             state.heardAt = now
-        if state.isDraining and self._drainedAt is None:
+        if state.hasSaidClose:
+            self._drainedAt = None
+        elif state.isDraining and self._drainedAt is None:
             self._drainedAt = now
         if not state.destination:
             return

@@ -19,6 +19,7 @@ __all__ = [
     "DataDrained",
     "DoubtResolved",
     "Event",
+    "KeyWorn",
     "MoneyFailed",
     "MoneyReceived",
     "MoneySettled",
@@ -55,6 +56,17 @@ class AssetDetailsLearned:
 
 
 @dataclass(slots=True)
+class KeyWorn:
+    """
+    The key has encrypted almost as many packets as it may; no streams are opened any more.
+
+    @ivar left: how many more it may.
+    """
+
+    left: int
+
+
+@dataclass(slots=True)
 class StreamOpened:
     """The peer opened the stream C{streamID}."""
 
@@ -70,7 +82,11 @@ class DataArrived:
 
 @dataclass(slots=True)
 class DataDrained:
-    """All bytes written to a stream have left for the first time, or have been delivered."""
+    """
+    Less waits to leave than the high-water mark, after it was that much.
+
+    @ivar streamID: of which stream; 0 for all of them together.
+    """
 
     streamID: int
 
@@ -206,6 +222,7 @@ Event = (
     PeerAnswered
     | PeerAddressChanged
     | AssetDetailsLearned
+    | KeyWorn
     | StreamOpened
     | DataArrived
     | DataDrained

@@ -24,7 +24,6 @@ from txilpstream.session.events import (
     AssetDetailsLearned,
     PeerAddressChanged,
     ReceiptArrived,
-    StreamEnded,
 )
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSING
@@ -169,10 +168,8 @@ def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
         state.abortStream(stream, error)
         state.controls.drop(stream.streamID)
         state.acknowledgeClose(stream)
-    elif not stream.isEnded:
-        stream.isEnded = stream.isDeaf = True
-        state.events.append(StreamEnded(stream.streamID))
-        state.finishStream(stream)
+    else:
+        state.endReceiving(stream)
 
 
 def _hearConnectionClose(state: SessionState, frame: ConnectionClose) -> None:

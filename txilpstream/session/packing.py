@@ -102,7 +102,11 @@ class Packer:
         if state.tracer is not None:
             size = sum(len(frame.data) for frame in frames if isinstance(frame, StreamData))
             state.tracer.sent(record, size, now)
-        packet = encodePrepare(
-            amount, encodeTimestamp(expiresAt), condition, state.destination, data
-        )
+        stated = self._stated(expiresAt) if configuration.expirySpread else expiresAt
+        packet = encodePrepare(amount, encodeTimestamp(stated), condition, state.destination, data)
         return Outgoing(sequence, packet, expiresAt)
+
+    def _stated(self, expiresAt: float) -> float:
+        """A time that a packet states: earlier, at random, than what is waited for here."""
+        part = int.from_bytes(self.randomBytes(4), "big") / (1 << 32)
+        return expiresAt - part * self._state.configuration.expirySpread

@@ -155,7 +155,7 @@ class Receiver:
         stream = state.streams.accept(streamID)
         if stream is None:
             return
-        if state.isDraining:
+        if state.isLeaving:
             stream.isReported = True
             stream.closeCode = ErrorCode.STREAM_STATE_ERROR
             stream.closeMessage = "the connection is closing"
@@ -282,6 +282,8 @@ class Receiver:
     def _hearCloses(self, packet: StreamPacket) -> None:
         """Closes come last: what is in the same packet came before."""
         for frame in packet.frames:
+            if isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode):
+                continue  # in an answer it is the last word, and this is not one
             if isinstance(frame, _CLOSING):
                 HEARD[type(frame)](self._state, frame)
 

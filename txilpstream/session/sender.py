@@ -26,10 +26,7 @@ from txilpstream.wire.frames import (
     StreamMoneyBlocked,
 )
 
-__all__ = ["LOW_WATER", "Outgoing", "Sender"]
-
-LOW_WATER: Final = 1 << 16
-"""Bytes waiting to leave under which the application is asked for more: a few packets."""
+__all__ = ["Outgoing", "Sender"]
 
 UNVALIDATED_IN_FLIGHT: Final = 4
 """Packets in flight to an address that has not proved to be the peer's (RFC 29 4.3.2)."""
@@ -180,9 +177,8 @@ class Sender:
                 if size <= 0:  # it is the connection that is blocked; another may have lost some
                     ready.move_to_end(streamID)
                     continue
-                before = queue.unsent
                 offset, data = queue.nextNew(size)
-                self._use(stream, len(data), before)
+                self._use(stream, len(data))
             stream.hasOpened = True
             frames.append(StreamData(streamID, offset, data))
             fragments.append((streamID, offset, len(data) if queue.isSure(offset) else 0))
@@ -198,15 +194,19 @@ class Sender:
             return None
         return self._packer.pack(now, 0, frames, fragments=tuple(fragments))
 
-    def _use(self, stream: SessionStream, size: int, before: int) -> None:
+    def _use(self, stream: SessionStream, size: int) -> None:
         """New bytes leave: use credit, and say so when it is used up."""
         state = self._state
-        credit = state.streams.sendCredit
+        streams, configuration = state.streams, state.configuration
+        credit = streams.sendCredit
         stream.sendCredit.used += size
         credit.used += size
         unsent = stream.queue.unsent
-        if before >= LOW_WATER > unsent:
+        streams.unsent -= size
+        if unsent < configuration.streamHighWater <= unsent + size:
             state.events.append(DataDrained(stream.streamID))
+        if streams.unsent < configuration.connectionHighWater <= streams.unsent + size:
+            state.events.append(DataDrained(0))
         if unsent and not stream.sendCredit.room:
             state.controls.add(StreamDataBlocked.type, stream.streamID)
         if unsent and not credit.room:
@@ -247,6 +247,8 @@ class Sender:
                 state.controls.add(ConnectionStreamIDBlocked.type)
             elif stream.queue.unsent:
                 state.controls.add(StreamDataBlocked.type, stream.streamID)
+                if not state.streams.sendCredit.room:
+                    state.controls.add(ConnectionDataBlocked.type)
             elif stream.moneyOut.unsent:
                 state.controls.add(StreamMoneyBlocked.type, stream.streamID)
 

@@ -15,7 +15,7 @@ from txilpstream.crypto import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguration
 from txilpstream.session.deadlines import Deadlines
-from txilpstream.session.events import Event
+from txilpstream.session.events import Event, KeyWorn
 from txilpstream.session.evidence import Evidence
 from txilpstream.session.incoming import Incoming
 from txilpstream.session.offers import Offers
@@ -28,6 +28,7 @@ from txilpstream.session.standing import Standing
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.tracing import Tracer
 from txilpstream.session.windows import ByteBudget
+from txilpstream.wire.frames import ConnectionClose
 from txilpstream.wire.ilp import Prepare
 
 __all__ = ["Outgoing", "Session"]
@@ -36,6 +37,11 @@ LONGEST_REASON: Final = 500
 """Characters of a refusal's reason."""
 
 UNLIMITED: Final = 1 << 62
+
+WORN_PART: Final = 10
+CLOSING_PART: Final = 100
+"""With this part of a key's packets left no streams are opened, or all are closed: what is still
+to be sent must find room."""
 
 
 class Session(Standing):
@@ -48,7 +54,7 @@ class Session(Standing):
     C{now} is in seconds since the epoch and never goes back.
     """
 
-    __slots__ = ("_deadlines", "_settlement")
+    __slots__ = ("_deadlines", "_settlement", "_wearsAt")
 
     def __init__(
         self,
@@ -73,6 +79,8 @@ class Session(Standing):
         evidence = Evidence(state, path, packer)
         self._settlement = Settlement(state, path, keys, offers, evidence, deadlines)
         self._receiver = Receiver(state, keys, randomBytes)
+        most = configuration.maximumPacketCount
+        self._wearsAt = min(most - most // WORN_PART, most - 1)
 
     # --- Tell -----------------------------------------------------------------------------
 
@@ -112,7 +120,7 @@ class Session(Standing):
 
     def close(self) -> None:
         """Close the connection when all is sent; no streams are opened any more."""
-        self._state.isDraining = True
+        self._state.isLeaving = self._state.isDraining = True
         for streamID in list(self._state.streams.open):
             self.closeStream(streamID)
         self._endIfDrained()
@@ -198,14 +206,10 @@ class Session(Standing):
             deadlines.moneyAt is None and state.streams.moneyReady
         ):
             deadlines.note(now)
-        if state.encrypted >= self._configuration.maximumPacketCount - 1 and not state.isClosed:
-            error = ConnectionEnded("the most packets that one key may encrypt were sent")
-            self.abort(error, ErrorCode.NO_ERROR)
-        if state.encrypted >= self._configuration.maximumPacketCount:
-            state.owesClose = False  # not even for the last word: answers may have used up all
+        if state.encrypted >= self._wearsAt and not self._wear():
             return None
         packet = self._sender.build(now)
-        if packet is None and state.isDraining:
+        if packet is None and state.isLeaving:
             self._endIfDrained()  # offers that came to nothing may have been the last
             packet = self._sender.build(now)
         return packet
@@ -230,22 +234,52 @@ class Session(Standing):
 
     # --- In time --------------------------------------------------------------------------
 
+    def _wear(self) -> bool:
+        """
+        Keep the packets that are left under a key for an end in good order (RFC 29 section 5.1.3).
+
+        @return: whether there are any.
+        """
+        state, most = self._state, self._configuration.maximumPacketCount
+        if not state.isWorn:
+            state.isWorn = state.isLeaving = True
+            state.events.append(KeyWorn(most - state.encrypted))
+        self._wearsAt = min(most - most // CLOSING_PART, most - 1)
+        if state.encrypted >= self._wearsAt:
+            self._wearsAt = most - 1
+            if not state.isDraining:
+                self.close()
+        if state.encrypted >= most - 1 and not state.isClosed:
+            error = ConnectionEnded("the most packets that one key may encrypt were sent")
+            self.abort(error, ErrorCode.NO_ERROR)
+        if state.encrypted < most:
+            return True
+        state.owesClose = False  # not even for the last word: answers may have used up all
+        return False
+
     def _afterSettling(self, now: float) -> None:
         """Let the deadlines rest if nothing waits any more; end if that was all."""
         inFlight = self._path.inFlight
         if not inFlight.withMoney or not inFlight.packets:
             self._deadlines.note(now)
-        if self._state.isDraining:
+        if self._state.isLeaving:
             self._endIfDrained()
 
     def _endIfDrained(self) -> None:
-        """Close a draining connection when all is sent."""
+        """Close a draining connection when all is sent, and one that is left when it is empty."""
         state = self._state
+        if state.isLeaving and not state.streams.open:
+            state.isDraining = True
         if (
-            state.isDraining
-            and not state.isClosed
-            and not self._path.inFlight.packets
-            and state.streams.isQuiet()
+            not state.isDraining
+            or state.isClosed
+            or self._path.inFlight.packets
+            or not state.streams.isQuiet()
         ):
+            return
+        if not state.configuration.halfOpen or state.peerIsDone:
             state.owesClose = True
             state.end(None)
+        elif not state.hasSaidClose:
+            state.hasSaidClose = True
+            state.controls.add(ConnectionClose.type)

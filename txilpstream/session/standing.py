@@ -12,6 +12,7 @@ from txilpstream.session.packing import Packer
 from txilpstream.session.path import Path
 from txilpstream.session.receiver import Receiver
 from txilpstream.session.sender import Sender
+from txilpstream.session.stream import SessionStream
 from txilpstream.wire.ilp import Prepare
 
 __all__ = ["Standing"]
@@ -36,7 +37,17 @@ class Standing(StreamCommands):
     @property
     def isClosing(self) -> bool:
         """Whether no streams can be opened any more."""
-        return self._state.isClosed or self._state.isDraining
+        return self._state.isClosed or self._state.isLeaving
+
+    @property
+    def isWorn(self) -> bool:
+        """Whether its key has encrypted almost all that it may: new credentials are needed."""
+        return self._state.isWorn
+
+    @property
+    def packetsLeft(self) -> int:
+        """How many packets, answers included, this end may still encrypt under its key."""
+        return max(0, self._configuration.maximumPacketCount - self._state.encrypted)
 
     @property
     def isIdle(self) -> bool:
@@ -71,6 +82,13 @@ class Standing(StreamCommands):
             streams.open
             or streams.grant.received
             or streams.maxStreamID != self._configuration.maximumStreamID
+        )
+
+    def isFull(self, stream: SessionStream) -> bool:
+        """Whether so much waits to leave, on a stream or on all, that its producer is to pause."""
+        return (
+            stream.queue.unsent >= self._configuration.streamHighWater
+            or self._state.streams.unsent >= self._configuration.connectionHighWater
         )
 
     @property

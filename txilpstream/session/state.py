@@ -14,10 +14,12 @@ from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.controls import ControlQueue
 from txilpstream.session.events import (
     ConnectionClosed,
+    DataDrained,
     Event,
     PeerAnswered,
     SendingEnded,
     StreamClosed,
+    StreamEnded,
 )
 from txilpstream.session.stream import DRAINING, SessionStream
 from txilpstream.session.streams import Streams
@@ -48,7 +50,11 @@ class SessionState:
     @ivar destination: where the peer is, or empty.
     @ivar isValidated: whether something authentic came back from there.
     @ivar assetDetails: the peer's asset code and scale, None until it tells them.
+    @ivar isLeaving: whether no streams are opened any more; when none is open it is closed.
     @ivar isDraining: whether the connection is to be closed when all is sent.
+    @ivar isWorn: whether its key has encrypted almost as many packets as it may.
+    @ivar hasSaidClose: whether our half is closed and the peer's is not (RFC 29 section 4.6).
+    @ivar peerIsDone: whether the peer's half is closed and ours is not.
     @ivar isClosed: whether it is over.
     @ivar tracer: the L{Tracer <txilpstream.session.tracing.Tracer>}, None if nobody traces.
     @ivar refusal: what the peer said beside a refusal, None if nothing.
@@ -69,11 +75,15 @@ class SessionState:
         "error",
         "events",
         "hasAnswered",
+        "hasSaidClose",
         "heardAt",
         "isClosed",
         "isDraining",
+        "isLeaving",
         "isValidated",
+        "isWorn",
         "owesClose",
+        "peerIsDone",
         "refusal",
         "streams",
         "tracer",
@@ -90,7 +100,11 @@ class SessionState:
         self.isValidated = not configuration.isServer
         self.hasAnswered = False
         self.assetDetails: tuple[str, int] | None = None
+        self.isLeaving = False
         self.isDraining = False
+        self.isWorn = False
+        self.hasSaidClose = False
+        self.peerIsDone = False
         self.isClosed = False
         self.owesClose = False
         self.error: StreamError | None = None
@@ -131,8 +145,12 @@ class SessionState:
         stream.isAborted = stream.isEnded = stream.isDeaf = True
         stream.advance("abort")
         stream.moneyOut.withdraw()
-        self.streams.forgetData(stream)
-        self.streams.refresh(stream)
+        streams, mark = self.streams, self.configuration.connectionHighWater
+        wasFull = streams.unsent >= mark
+        streams.forgetData(stream)
+        if wasFull and streams.unsent < mark:
+            self.events.append(DataDrained(0))
+        streams.refresh(stream)
         self.report(stream, error)
 
     def report(self, stream: SessionStream, error: StreamError | None) -> None:
@@ -167,6 +185,28 @@ class SessionState:
             self.controls.drop(stream.streamID)
             if self.streams.drop(stream):
                 self.controls.add(ConnectionMaxStreamID.type)
+
+    def halfClose(self, code: int) -> bool:
+        """
+        The peer sends no more on any stream, and still takes what we send.
+
+        @param code: of its ConnectionClose.
+        @return: whether we are not done; otherwise the connection is over.
+        """
+        isWhole = code != ErrorCode.NO_ERROR or self.hasSaidClose
+        if isWhole or not self.configuration.halfOpen:
+            return False
+        self.peerIsDone = self.isLeaving = True
+        for stream in list(self.streams.open.values()):
+            self.endReceiving(stream)
+        return bool(self.streams.open)
+
+    def endReceiving(self, stream: SessionStream) -> None:
+        """The peer sends no more on a stream."""
+        if not stream.isEnded:
+            stream.isEnded = stream.isDeaf = True
+            self.events.append(StreamEnded(stream.streamID))
+            self.finishStream(stream)
 
     def fail(self, error: PeerError) -> None:
         """The peer broke the protocol: close the connection with the code of the error."""

@@ -33,6 +33,7 @@ class Streams:
     @ivar dataReady: those that have data to send and may.
     @ivar maxStreamID: the largest id that we accept.
     @ivar peerMaxStreamID: the largest id that the peer accepts.
+    @ivar unsent: bytes written to all streams that have not left yet.
     @ivar sendCredit: bytes that the peer takes on all streams.
     @ivar grant: bytes that we take on all streams.
     @ivar budget: bytes that are held for the application, shared with other connections.
@@ -50,6 +51,7 @@ class Streams:
         self.dataReady: OrderedDict[int, SessionStream] = OrderedDict()
         self.maxStreamID = configuration.maximumStreamID
         self.peerMaxStreamID = PEER_MAX_STREAM_ID
+        self.unsent = 0
         self.sendCredit = SendCredit(INITIAL_CONNECTION_CREDIT)
         self.grant = Grant(configuration.connectionWindow)
         self.budget = budget
@@ -69,6 +71,7 @@ class Streams:
         "open",
         "peerMaxStreamID",
         "sendCredit",
+        "unsent",
     )
 
     def get(self, streamID: int) -> SessionStream:
@@ -189,6 +192,7 @@ class Streams:
         self.grant.consumed += unread
         self.budget.give(stream.data.held)
         stream.data.clear()
+        self.unsent -= stream.queue.unsent
         self.sendCredit.used -= stream.queue.clear()
 
     def isBlocked(self) -> bool:

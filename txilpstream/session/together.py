@@ -39,6 +39,7 @@ def takeData(
         offset, data = queue.nextNew(room)
         stream.sendCredit.used += len(data)
         credit.used += len(data)
+        state.streams.unsent -= len(data)
         frames.append(StreamData(stream.streamID, offset, data))
         fragments.append((stream.streamID, offset, len(data)))
     return tuple(fragments)

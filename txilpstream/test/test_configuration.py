@@ -102,6 +102,20 @@ class SessionConfigurationTests(SynchronousTestCase):
                 )
                 self.assertIn(f"{name} is {value} ", str(error))
 
+    def test_expirySpread(self) -> None:
+        """A packet has at least a second, whatever is taken from its time."""
+        for value in (0, 0.5, 29):
+            self.assertEqual(SessionConfiguration(expirySpread=value).expirySpread, value)
+        for bad in (-0.1, 29.5, NAN):
+            error = self.assertRaises(LocalError, configure, expirySpread=bad)
+            self.assertEqual(
+                str(error),
+                f"expirySpread is {bad} s: it must be from 0 to 1 s less than the packetExpiry of "
+                "30.0 s",
+            )
+        error = self.assertRaises(LocalError, configure, expirySpread="1")
+        self.assertIn("a number of seconds", str(error))
+
     def test_deadline(self) -> None:
         """
         The deadline outlasts a packet that is never answered. One that is not a number would

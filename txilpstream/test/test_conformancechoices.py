@@ -11,7 +11,7 @@ from txilpstream.test.sessions import Pair
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf
 from txilpstream.wire import frames
 from txilpstream.wire.frames import ConnectionNewAddress, StreamClose, StreamData, StreamMoney
-from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
+from txilpstream.wire.ilp import decodeReply, encodePrepare, encodeTimestamp
 
 MONEY = StreamMoney(1, 1)
 
@@ -80,6 +80,14 @@ class ChoiceTests(SynchronousTestCase):
         for _ in range(5):
             peer.send(MONEY)
         self.assertEqual(peer.state.encrypted, 5)
+        pair = Pair()
+        before = pair.client.session.packetsLeft
+        pair.pay(10)
+        answers = [decodeReply(reply).data for _, reply in pair.server.replies]
+        sealed = [data for data in answers if pair.keys.open(data) is not None]
+        self.assertNotEqual(sealed, [])
+        used = before - pair.client.session.packetsLeft
+        self.assertEqual(used, len(pair.client.prepares) + len(sealed))
 
     def test_C5_S52_nothingDropped(self) -> None:
         """What no stream can take makes the packet refused; no unit is lost."""

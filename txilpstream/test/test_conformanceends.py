@@ -32,6 +32,8 @@ class StreamTests(TappedTestCase):
         other = self.openStream()
         other.transport.write(b"?")
         self.near.transport.loseConnection()
+        self.run_(1)
+        self.assertEqual(self.far.happened, ["made", "end"])
         self.far.transport.loseConnection()
         self.run_(2)
         self.assertEqual([p.happened[-1] for p in (self.near, self.far)], ["lost", "lost"])
@@ -221,6 +223,11 @@ class ConnectionTests(TappedTestCase):
         near.transport.loseConnection()
         self.run_(5)
         self.assertEqual(happened, ["made", "data", "money", "end", "lost"])
+        other = self.openStream()
+        other.transport.abortConnection()
+        self.assertEqual(other.happened, ["made"])
+        self.run_()
+        self.assertEqual(other.happened, ["made", "lost"])
 
     def test_M36_environment(self) -> None:
         """The plugin can be named in the environment, and money goes over it."""

@@ -150,6 +150,21 @@ class PaymentTests(PathTestCase):
             self.run_(60)
             self.assertEqual(len(far.data.lstrip(b"!")), 50_000, code)
 
+    def test_M07_severalInARow(self) -> None:
+        """So it is where nothing else comes for a while: no number of them is final."""
+        for code in ("T00", "T01", "T02", "T03", "T04", "T05", "T99"):
+            self.start()
+            near, _ = self.opened()
+            rejected: list[float] = []
+
+            def there(packet: Transit, code: str = code, seen: list[float] = rejected) -> Any:
+                seen.append(self.clock.seconds())
+                return self.hop.reject(code) if seen[-1] < seen[0] + 10 else None
+
+            self.hop.there = there
+            self.assertEqual(self.pay(near, 100, 40).sent, 100, code)
+            self.assertGreater(len(rejected), 3, code)
+
     def test_M31_shares(self) -> None:
         """Shares are amounts or parts of a whole: both are split to the unit."""
         self.start()

@@ -11,16 +11,19 @@ from zope.interface import implementer
 
 from txilpstream.amounts import Ratio
 from txilpstream.credentials import Credentials, TokenReader
+from txilpstream.crypto import SessionKeys, conditionOf
 from txilpstream.errors import ErrorCode, LocalError, PeerError
-from txilpstream.payments import quote
-from txilpstream.server import StreamServer
+from txilpstream.payments import pay, quote
 from txilpstream.session.events import AssetDetailsLearned, ConnectionClosed, PeerAddressChanged
 from txilpstream.spsp import resolve
+from txilpstream.stateless import StatelessReceiver
+from txilpstream.statelesspayment import StatelessRequest
 from txilpstream.test.connected import LEFT, Recorder, Recorders
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import End, Pair, converting, limiting
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf, give, openPacket
 from txilpstream.testing import Latency, Rate
+from txilpstream.totals import MemoryTotals
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionClose,
@@ -68,7 +71,12 @@ class RateTests(TappedTestCase):
         self.run_()
         asked = quote(self.left, self.credentials, sourceAmount=10**7)
         self.assertIn(self.after(asked).expectedDelivery, range(9190, 9201))
-        self.assertGreater(self.path.ledger("left").packets, 0)
+        keys = SessionKeys(self.credentials.sharedSecret)
+        prepares = [each.prepare for each in self.sent(hasMoney=True)]
+        self.assertNotEqual(prepares, [])
+        for prepare in prepares:
+            fulfilling = conditionOf(keys.fulfillment(prepare.data))
+            self.assertNotEqual(prepare.executionCondition, fulfilling)
         self.assertEqual((self.path.taken("left"), self.served.made), (0, []))
 
 
@@ -146,8 +154,25 @@ class SecretTests(TappedTestCase):
         self.openStream().transport.write(b"!")
         self.run_()
         self.assertEqual(self.served.peers[0].connectionTag, "bill")
-        other = StreamServer(self.left, bytes(32)).generateCredentials()
-        self.assertNotEqual(TokenReader(SECRET).read(other.destinationAddress)[0], "bill")
+        text = given.destinationAddress.split(".")[-1]
+        self.assertEqual(TokenReader(bytes(32)).read(text)[0], None)
+
+    def test_S11_statelessReceiver(self) -> None:
+        """A receiver that keeps no connection at all knows them too, packet by packet."""
+        given = TokenReader(SECRET).generateCredentials("test.right", connectionTag="bill")
+        tags: list[str] = []
+
+        def accept(request: StatelessRequest) -> bool:
+            tags.append(request.connectionTag)
+            return True
+
+        for amount in (100, 50):
+            receiver = StatelessReceiver(self.right, SECRET, MemoryTotals(), accept=accept)
+            self.successResultOf(receiver.start())
+            paid = self.after(pay(self.left, given, sourceAmount=amount), 10)
+            self.assertEqual(paid.sent, amount)
+            self.successResultOf(receiver.stop())
+        self.assertEqual(set(tags), {"bill"})
 
     def test_S12_moreSegments(self) -> None:
         """Segments behind those of the address that was given lead to the same connection."""
@@ -182,14 +207,22 @@ class AddressTests(TappedTestCase):
         self.assertEqual((near.data, near.amounts), (b"hello", [3]))
 
     def test_S15_optional(self) -> None:
-        """A client without an address tells none and can pay and write all the same."""
+        """Without an address a client pays and writes, and hears limits and ends in answers."""
         self.left.address = ""
         self.listen()
         near = self.open()
         near.transport.write(b"!")
         self.assertEqual(self.after(near.transport.sendMoney(50), 5).sent, 50)
         self.assertEqual({frame.sourceAddress for frame in self.said(ConnectionNewAddress)}, {""})
-        self.assertEqual((self.served.made[0].data, self.sent("right")), (b"!", []))
+        far = self.served.made[0]
+        self.assertEqual(far.data, b"!")
+        near.transport.write(b"x" * 200_000)
+        self.run_(10)
+        self.assertEqual(len(far.data), 200_001)
+        far.transport.loseWriteConnection()
+        near.transport.write(b"?")
+        self.run_(5)
+        self.assertEqual((near.happened, self.sent("right")), (["made", "end"], []))
 
     def test_S17_onlyInPrepares(self) -> None:
         """Addresses stand in Prepares of the client and in no answer."""

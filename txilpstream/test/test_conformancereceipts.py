@@ -115,6 +115,7 @@ class VerifierTests(SynchronousTestCase):
         for _ in range(2):
             told = verifyReceipt(receipt, self.given.secret)
             self.assertEqual(told, Receipt(self.given.nonce, 1, 30))
+        self.assertIsNone(verifyReceipt(self.receipt(31), bytes(32)))
 
     def test_R6_R16_uniqueNonces(self) -> None:
         """No nonce is issued twice, even in one second."""
@@ -234,7 +235,8 @@ class StreamTests(TappedTestCase):
         self.hop.back = back
         self.listen(Recorder)
         near, far = self.opened()
-        self.assertEqual(self.pay(near, 1000).sent, 1000)
+        result = self.pay(near, 1000)
+        self.assertEqual((result.sent, result.receipt), (1000, near.transport.receipt))
         told = verifyReceipt(near.transport.receipt, self.secret)
         assert told is not None
         self.assertEqual(told.totalReceived, far.transport.totalReceived)

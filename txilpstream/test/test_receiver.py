@@ -369,7 +369,7 @@ class ControlTests(ReceiverCase):
         """While the connection closes, a new stream is closed at once; nobody hears of it."""
         self.peer.send()
         self.peer.events()
-        self.state.isDraining = True
+        self.state.isLeaving = True
         reply = self.peer.send(MONEY, amount=5)
         self.assertEqual(reply.code, "F99")
         [first, *_] = reply.only(frames.StreamClose)

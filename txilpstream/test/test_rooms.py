@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -38,6 +39,7 @@ ROOMS = {
     "protocol": "twisted",
     "stream": "twisted",
     "asking": "twisted",
+    "awaited": "twisted",
     "connection": "twisted",
     "offers": "twisted",
     "moneyrate": "twisted",
@@ -186,7 +188,8 @@ class Module:
     name: str
     """Relative to the package: C{"wire.oer"}; the package itself is C{""}."""
     source: str
-    tree: ast.Module
+    nodes: list[ast.AST]
+    """Of its whole syntax tree."""
 
     def complain(self, line: int, text: str) -> str:
         """Return a complaint that says where it is about."""
@@ -195,11 +198,14 @@ class Module:
 
 def parse(sources: dict[str, str]) -> list[Module]:
     """Make modules of source text by relative name."""
-    return [Module(name, source, ast.parse(source)) for name, source in sources.items()]
+    return [
+        Module(name, source, list(ast.walk(ast.parse(source)))) for name, source in sources.items()
+    ]
 
 
+@cache
 def readPackage(root: Path) -> list[Module]:
-    """Read every module of the package but its tests."""
+    """Read every module of the package but its tests, once for all rules."""
     sources = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -213,7 +219,7 @@ def readPackage(root: Path) -> list[Module]:
 
 def importsOf(module: Module, names: set[str]) -> Iterator[Import]:
     """Yield all that a module imports, at its top, in functions and for types only."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(node.lineno, alias.name)
@@ -328,7 +334,7 @@ def checkAbsolute(modules: list[Module]) -> list[str]:
     return [
         module.complain(node.lineno, "imports relatively")
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ImportFrom) and node.level > 0
     ]
 
@@ -340,7 +346,7 @@ def checkSizes(modules: list[Module]) -> list[str]:
         lines = len(module.source.splitlines())
         if lines > FILE_LINES:
             complaints.append(module.complain(1, f"has {lines} lines; the limit is {FILE_LINES}"))
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 limit = CLASS_LINES
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

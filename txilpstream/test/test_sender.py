@@ -5,11 +5,13 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
+from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import ConnectionClosed, DataDrained
-from txilpstream.session.sender import LOW_WATER
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.packet import StreamPacket, decodePacket
+
+HIGH_WATER = SessionConfiguration().streamHighWater
 
 
 def packets(pair: Pair) -> list[StreamPacket]:
@@ -87,7 +89,7 @@ class TurnTests(SynchronousTestCase):
         """The application is asked for more when little is left to be sent."""
         pair = Pair()
         streamID = pair.client.open()
-        pair.client.session.sendData(streamID, bytes(3 * LOW_WATER))
+        pair.client.session.sendData(streamID, bytes(3 * HIGH_WATER))
         pair.run(5)
         self.assertEqual(pair.client.seen(DataDrained), [DataDrained(streamID)])
 

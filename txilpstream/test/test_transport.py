@@ -15,10 +15,12 @@ from zope.interface.verify import verifyObject
 from txilpstream.errors import ConnectionEnded, PaymentError, PeerError, StreamError
 from txilpstream.interfaces import IMoneyTransport
 from txilpstream.protocol import StreamAddress
-from txilpstream.session.sender import LOW_WATER
+from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder, Recorders
 
 MIB = 1 << 20
+
+HIGH_WATER = SessionConfiguration().streamHighWater
 
 
 class Plain(Protocol):
@@ -238,8 +240,8 @@ class ProducerTests(StreamTestCase):
         self.transport.registerProducer(producer, True)
         producer.resumeProducing()
         self.run_(5)
-        self.assertLessEqual(producer.written, MIB + LOW_WATER + 4 * len(Producer.CHUNK))
-        self.assertGreater(producer.written, MIB - 2 * LOW_WATER)
+        self.assertLessEqual(producer.written, MIB + HIGH_WATER + 4 * len(Producer.CHUNK))
+        self.assertGreater(producer.written, MIB - 2 * HIGH_WATER)
         self.far.transport.resumeProducing()
         self.run_(60)
         self.assertEqual(producer.written, 16 * MIB)
@@ -267,7 +269,7 @@ class ProducerTests(StreamTestCase):
         for end, producer in zip(ends, producers, strict=True):
             end.transport.registerProducer(producer, True)
             producer.resumeProducing()
-        few = LOW_WATER + 4 * len(Producer.CHUNK)
+        few = HIGH_WATER + 4 * len(Producer.CHUNK)
         for _ in range(400):
             self.run_(0.01)
             for end, producer in zip(ends, producers, strict=True):
@@ -369,7 +371,7 @@ class RaisingProducerTests(StreamTestCase):
         offers = [each.transport.sendMoney(100) for each in (self.near, other)]
         offers[0].addErrback(lambda failure: failure.trap(PaymentError))
         self.transport.registerProducer(kind, streaming)
-        self.transport.write(b"x" * LOW_WATER * 2 if method == "resumeProducing" else b"")
+        self.transport.write(b"x" * HIGH_WATER * 2 if method == "resumeProducing" else b"")
         self.run_(2)
         self.connection.abort("enough")
         closed = self.connection.whenClosed()

@@ -1,0 +1,1 @@
+New options of a connection: ``expirySpread`` (packets expire at random times), ``streamHighWater`` and ``connectionHighWater`` (when producers are paused), and ``halfOpen`` (an end that has closed goes on receiving); ``connection.whenWorn()`` says when nine tenths of the packets that a key may encrypt are used.
