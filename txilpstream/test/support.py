@@ -17,6 +17,9 @@ from txilpstream.amounts import U64_MAX
 from txilpstream.wire import frames, ilp
 from txilpstream.wire.packet import StreamPacket
 
+SHARE: Final = int(os.environ.get("TXILPSTREAM_EXAMPLES") or 100)
+"""Percent of the values that property tests are made for; fewer where the rest was tried before."""
+
 
 def forAll(
     *strategies: st.SearchStrategy[Any], examples: int = 100
@@ -29,7 +32,7 @@ def forAll(
         derandomize=True,
         deadline=None,
         database=None,
-        max_examples=examples,
+        max_examples=max(1, examples * SHARE // 100),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 

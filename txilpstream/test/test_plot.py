@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def everything() -> PlotData:
             name = answers[number % 4]
             events.append((0.35 + number / 50, name, {"sequence": number, **more}))
     return gather(*events, (2.0, "connectionClosed", {"error": None}))
+
+
+@cache
+def picture(suffix: str) -> bytes:
+    """The picture of L{everything}, drawn once for all tests that only look at it."""
+    return render(everything(), suffix)
 
 
 def withoutMatplotlib(case: SynchronousTestCase) -> None:
@@ -125,32 +132,30 @@ class RenderTests(SynchronousTestCase):
 
     def test_kinds(self) -> None:
         """Each suffix gives a file of its kind."""
-        data = everything()
         for suffix, beginning in (
             (".svg", b"<?xml"),
             (".png", b"\x89PNG"),
             (".pdf", b"%PDF"),
             (".html", b"<!DOCTYPE html>"),
         ):
-            octets = render(data, suffix)
+            octets = picture(suffix)
             self.assertEqual(octets[: len(beginning)], beginning)
         self.assertEqual(octets.count(b"<svg"), 1)
         self.assertIn(b"How to read this", octets)
 
     def test_deterministic(self) -> None:
         """The same trace gives the same picture, whatever was drawn before."""
-        data = everything()
-        first = {suffix: render(data, suffix) for suffix in (".svg", ".pdf")}
+        first = {suffix: picture(suffix) for suffix in (".svg", ".pdf")}
         render(gather(), ".png")
         for suffix, octets in first.items():
-            self.assertEqual(render(data, suffix), octets)
+            self.assertEqual(render(everything(), suffix), octets)
         self.assertNotIn(b"<dc:date>", first[".svg"])
 
     def test_settings(self) -> None:
         """Settings of an application that draws too are neither used nor changed."""
         import matplotlib
 
-        usual = render(everything(), ".svg")
+        usual = picture(".svg")
         with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
             self.assertEqual(render(everything(), ".svg"), usual)
             self.assertEqual(matplotlib.rcParams["font.size"], 30.0)
@@ -181,5 +186,5 @@ class RenderTests(SynchronousTestCase):
         """A PNG is wide enough to be read."""
         from matplotlib.image import imread
 
-        height, width = imread(BytesIO(render(everything(), ".png"))).shape[:2]
+        height, width = imread(BytesIO(picture(".png"))).shape[:2]
         self.assertEqual((width, height), (1500, 1560))

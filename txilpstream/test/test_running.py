@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from os import environ
@@ -78,16 +77,57 @@ hub --spsp 80
 """Each line is wrong in its own way."""
 
 
-def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "txilpstream", *words],
+MANY = """
+import gc, json, os, sys
+from twisted.plugins import txilpstream_dropin
+from txilpstream import cli, reaching, receiving, service, spsp, strings
+from txilpstream.plugins import btp, http
+
+gc.freeze()
+assert "twisted.internet.reactor" not in sys.modules
+commands, children = json.loads(sys.argv[1]), []
+for number, words in enumerate(commands):
+    child = os.fork()
+    if not child:
+        for stream, kind in ((1, "out"), (2, "err")):
+            file = os.open(f"{number}.{kind}", os.O_WRONLY | os.O_CREAT)
+            os.dup2(file, stream)
+            os.close(file)
+        cli.main(words)
+    children.append(child)
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
+"""
+"""
+Runs commands at the same time, each in a process and with a reactor of its own.
+
+What commands import takes most of the time of one that is wrong, so it is imported once.
+"""
+
+
+def runAll(folder: str, commands: list[list[str]]) -> list[tuple[int, str, str]]:
+    """
+    Run commands to their ends.
+
+    @param folder: is made, for what they print.
+    @return: exit status, standard output and standard error of each.
+    """
+    where = Path(folder)
+    where.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, json.dumps(commands)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
-        env={**environ, "PYTHONPATH": ROOT, "ILP_PLUGIN": "", **variables},
+        cwd=where,
+        env={**environ, "PYTHONPATH": ROOT, "ILP_PLUGIN": ""},
     )
+    if done.returncode or done.stderr:
+        raise AssertionError(done.stderr)
+    return [
+        (status, *((where / f"{number}.{kind}").read_text("utf-8") for kind in ("out", "err")))
+        for number, status in enumerate(json.loads(done.stdout))
+    ]
 
 
 class WrongWordsTests(SynchronousTestCase):
@@ -108,9 +148,8 @@ class WrongWordsTests(SynchronousTestCase):
         said = [(words, *self.atOnce(words)) for words in lines]
         late = [words for words, status, _, _ in said if status == -1]
         said = [each for each in said if each[1] != -1]
-        with ThreadPoolExecutor(2) as pool:
-            for words, done in zip(late, pool.map(lambda words: run(*words), late), strict=True):
-                said.append((words, done.returncode, done.stdout, done.stderr))
+        for words, done in zip(late, runAll(self.mktemp(), late), strict=True):
+            said.append((words, *done))
         self.assertEqual(len(said), len(lines))
         for words, status, stdout, stderr in said:
             where = f"{words}: {stderr!r}"
@@ -121,14 +160,14 @@ class WrongWordsTests(SynchronousTestCase):
 
     def test_unreachable(self) -> None:
         """What is right and cannot be done is status 1, in a line too."""
-        for words in (
-            ("pay", "http://127.0.0.1:1/", "5"),
-            ("receive", "--plugin", "btp+ws://:x@127.0.0.1:1"),
-            ("ping", "test.x", "--count", "1", "--plugin", "http://127.0.0.1:1/"),
-        ):
-            done = run(*words)
-            self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
-            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        commands = [
+            ["pay", "http://127.0.0.1:1/", "5"],
+            ["receive", "--plugin", "btp+ws://:x@127.0.0.1:1"],
+            ["ping", "test.x", "--count", "1", "--plugin", "http://127.0.0.1:1/"],
+        ]
+        for status, stdout, stderr in runAll(self.mktemp(), commands):
+            self.assertEqual((status, stdout), (1, ""), stderr)
+            self.assertEqual(stderr.count("\n"), 1, stderr)
 
 
 class SignalTests(SynchronousTestCase):
