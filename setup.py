@@ -68,7 +68,7 @@ setup(
     # twisted/plugins has no __init__.py: it is Twisted's own package, to which an install
     # adds one module, the drop-in.
     packages=[*find_packages(include=["txilpstream", "txilpstream.*"]), "twisted.plugins"],
-    package_data={"txilpstream": ["py.typed"]},
+    package_data={"txilpstream": ["py.typed"], "txilpstream.test": ["transcripts/*.json"]},
     zip_safe=False,
     install_requires=["twisted[tls]>=25.5", "cryptography>=42"],
     extras_require={

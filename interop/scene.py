@@ -24,11 +24,13 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from txilpstream import Account
+from txilpstream import Account, AccountDetails, IPlugin
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.hub.connector import Hub
 from txilpstream.hub.local import LocalHub
 from txilpstream.plugins.memory import MemoryPlugin, memoryPair
+from txilpstream.testing import Hop, PathEnd, SimulatedPath
+from txilpstream.wire.ilp import encodeReject
 
 HERE = Path(__file__).resolve().parent
 
@@ -200,3 +202,41 @@ class SceneTestCase(TestCase):
         @param fault: of the peer, where it kept the test from more.
         """
         matrix.record(row, peer, role, outcome, fault)
+
+    async def setHub(self, **options: Any) -> None:
+        """
+        Put another hub in the place of the one that the test began with.
+
+        @param options: as L{Hub} takes them, such as C{prices}.
+        """
+        self.hub = Hub(reactor, **options)
+        self.local = LocalHub(
+            reactor, self.hub, btp=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        )
+        await self.local.listen()
+        self.addCleanup(self.local.close)
+
+    async def accountBehind(
+        self, name: str, *hops: Hop, options: AccountOptions | None = None
+    ) -> tuple[Account, SimulatedPath]:
+        """
+        A new account for an end of ours, with hops between it and the hub.
+
+        @return: the account, and the path, whose left side is the hub's.
+        """
+        code, scale = (options or AccountOptions()).asset
+        details = AccountDetails(f"{self.hub.address}.{name}", scale, code)
+        path = SimulatedPath(reactor, hops, right=details)
+
+        def carry(to: IPlugin) -> Callable[[bytes], Deferred[bytes]]:
+            # What is on its way when the test ends was not carried; nobody is told of it.
+            return lambda data: to.sendData(data).addErrback(lambda _: encodeReject("T01", "", ""))
+
+        def wrap(ours: MemoryPlugin) -> PathEnd:
+            for end, other in ((ours, path.left), (path.left, ours)):
+                end.connect()
+                end.registerDataHandler(carry(other))
+                self.addCleanup(end.disconnect)
+            return path.right
+
+        return await self.account(name, options, wrap), path
