@@ -172,8 +172,8 @@ def sharesOf(options: argparse.Namespace, weights: dict[str, int]) -> Iterator[t
     """
     chosen = {name: weights[name] for name in weights if options.only in (None, name)}
     done = weight = 0
-    for name in chosen:
-        weight += chosen[name]
+    for name, part in chosen.items():
+        weight += part
         end = options.count * weight // sum(chosen.values())
         yield name, end - done
         done = end

@@ -39,7 +39,7 @@ _CLOSING: Final = 3
 _REJECTS: Final = ("F00", "F02", "F08", "F99", "F99", "T00", "T04", "T05", "R00", "R01", "X12")
 
 
-def fulfilled(prepare: Prepare, answer: bytes) -> int:
+def amountFulfilled(prepare: Prepare, answer: bytes) -> int:
     """
     How much an answer fulfills.
 
@@ -145,6 +145,10 @@ class Hostile:
             f"prepare {prepare.amount} {prepare.executionCondition.hex()} {prepare.data.hex()}"
         )
         return prepare
+
+    def restart(self) -> None:
+        """Number the next packets as the first ones were."""
+        self._sequence = 0
 
     def twisted(self, answer: bytes) -> bytes | None:
         """

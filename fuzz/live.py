@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from fuzzing import require
-from hostile import fulfilled as fulfilledBy
+from hostile import amountFulfilled
 from layers import ADDRESS, BTP, FRAMES, ILP, KEYS, NOW, PLAIN, SECRET, Layer
 from tokenlayers import READER
 from twisted.internet.error import ConnectionDone
@@ -62,7 +62,7 @@ def checkSession(octets: bytes) -> None:
                 session.startStream(event.streamID, 150)
         session.wouldAccept(incoming, now=NOW)
         session.streamAmounts(incoming)
-        fulfilled += fulfilledBy(prepare, session.answer(incoming, True, now=NOW))
+        fulfilled += amountFulfilled(prepare, session.answer(incoming, True, now=NOW))
         events = session.nextEvents()
         credited += sum(event.amount for event in events if isinstance(event, MoneyReceived))
         require(credited == fulfilled, f"{credited} are credited, {fulfilled} fulfilled")
@@ -139,7 +139,7 @@ def checkAccount(octets: bytes) -> None:
     reply = decodeReply(replies[0])
     fulfilled = 0
     if isinstance(reply, Fulfill):
-        fulfilled = fulfilledBy(decodePrepare(octets), replies[0])
+        fulfilled = amountFulfilled(decodePrepare(octets), replies[0])
     require(credited == fulfilled, f"{credited} are credited, {fulfilled} fulfilled")
     for call in clock.getDelayedCalls():
         call.cancel()

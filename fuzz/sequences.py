@@ -3,24 +3,25 @@ Random sequences of frames, against live sessions.
 
     python fuzz/sequences.py --count 100000 --seed 1
 
-Three of four are put between the two ends of a session pair, of which one pays the other: packets
+Half of them are put between the two ends of a session pair, of which one pays the other: packets
 are added on their way, and answers changed, lost or told twice. One of four is a client of a
-StreamServer over the memory plugin. After every packet the books are compared: what is credited is
-what was fulfilled, what is said to be sent was taken, what was taken is sent or in doubt. Any
-exception, any error in the log, any packet without an answer, and memory that grows are findings;
-the first one ends the run with status 1, and with all that the peer has said.
+StreamServer over the memory plugin, and one of four a payer of a StatelessReceiver. All the while
+the books are compared: what is credited is what was fulfilled, what is said to be sent was taken,
+what was taken is sent or in doubt. Any exception, any error in the log, any packet without an
+answer, and memory that grows are findings; the first one ends the run with status 1, and with all
+that the peer has said.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
-from fuzzing import Log, Memory, Watch, parserFor, report
-from hostile import U64, Hostile, require
+from fuzzing import Log, Memory, Watch, parserFor, playAll, report, require
+from hostile import U64, Hostile, amountFulfilled
 from twisted.internet.task import Clock
+from withoutstate import EXPECTED, Payers
 
 from txilpstream.account import Account
 from txilpstream.crypto import SessionKeys
@@ -31,10 +32,7 @@ from txilpstream.test.connected import Recorder, Recorders, run
 from txilpstream.test.sessions import LOST, End, Pair
 from txilpstream.wire.ildcp import AccountDetails
 from txilpstream.wire.ilp import (
-    Fulfill,
-    Prepare,
     decodePrepare,
-    decodeReply,
     encodePrepare,
     encodeReject,
 )
@@ -42,16 +40,6 @@ from txilpstream.wire.ilp import (
 NOW: Final = 1_700_000_000.0
 BATCH: Final = 20
 """Sequences against one server, each of a client of its own."""
-
-
-def fulfilled(prepare: Prepare, answer: bytes) -> int:
-    """How much an answer fulfills."""
-    reply = decodeReply(answer)
-    if not isinstance(reply, Fulfill):
-        return 0
-    fits = sha256(reply.fulfillment).digest() == prepare.executionCondition
-    require(fits, "a fulfillment does not fit its condition")
-    return prepare.amount
 
 
 # --- A pair of sessions --------------------------------------------------------------------------
@@ -89,7 +77,7 @@ class PairSequence:
             self.hostile.isServer = end is pair.client
             prepare = self.hostile.prepare(pair.now)
             answer = pair.deliver(end, prepare)
-            end.credited += fulfilled(prepare, answer)
+            end.credited += amountFulfilled(prepare, answer)
             self.check()
             self._repeat(end)
             if rng.random() < 0.1:
@@ -245,7 +233,7 @@ class Served:
             self.left.sendData(octets).addCallback(answers.append)
             run(self.clock, rng.choice((0.001, 0.001, 0.1)))
             require(len(answers) == 1, f"{len(answers)} answers to a packet")
-            self.fulfilled += fulfilled(prepare, answers[0])
+            self.fulfilled += amountFulfilled(prepare, answers[0])
             self.check()
         return count
 
@@ -281,7 +269,7 @@ class Served:
         require(not calls, f"timers are left: {calls}")
 
 
-# --- Both ------------------------------------------------------------------------------------
+# --- All of them -----------------------------------------------------------------------------
 
 
 def playPairs(first: int, count: int, seed: int, log: Log) -> int:
@@ -298,29 +286,43 @@ def playPairs(first: int, count: int, seed: int, log: Log) -> int:
     return packets
 
 
-def playServed(first: int, count: int, seed: int, log: Log) -> int:
-    """Play sequences against servers, each for a batch; gives how many packets were sent."""
-    packets = 0
-    for begin in range(first, first + count, BATCH):
-        served = Served(random.Random(f"{seed} server {begin}"))
-        size = min(BATCH, first + count - begin)
-        try:
-            for _ in range(size):
-                packets += served.play()
+class _Batches:
+    """
+    Plays sequences against one that answers, who is made anew for each batch.
+
+    @ivar make: makes one.
+    """
+
+    def __init__(self, kind: str, make: Callable[[random.Random], Served | Payers]) -> None:
+        self._kind = kind
+        self._make = make
+
+    def __call__(self, first: int, count: int, seed: int, log: Log) -> int:
+        """Play so many; gives how many packets were sent."""
+        packets = 0
+        for begin in range(first, first + count, BATCH):
+            batch = self._make(random.Random(f"{seed} {self._kind} {begin}"))
+            size = min(BATCH, first + count - begin)
+            try:
+                for _ in range(size):
+                    packets += batch.play()
+                    log.check()
+                batch.end()
                 log.check()
-            served.end()
-            log.check()
-        except Exception as error:
-            options = f"--seed {seed} --first {begin} --count {size}"
-            again = f"python fuzz/sequences.py --only server {options}"
-            report(f"in the batch from {begin}", error, served.hostile.script, again)
-    return packets
+            except Exception as error:
+                options = f"--seed {seed} --first {begin} --count {size}"
+                again = f"python fuzz/sequences.py --only {self._kind} {options}"
+                report(f"in the batch from {begin}", error, batch.hostile.script, again)
+        return packets
 
 
 _KINDS: Final[dict[str, Callable[[int, int, int, Log], int]]] = {
     "pair": playPairs,
-    "server": playServed,
+    "server": _Batches("server", Served),
+    "stateless": _Batches("stateless", Payers),
 }
+
+_WEIGHTS: Final = {"pair": 2, "server": 1, "stateless": 1}
 
 
 def playKind(kind: str, first: int, count: int, seed: int, log: Log) -> None:
@@ -330,6 +332,7 @@ def playKind(kind: str, first: int, count: int, seed: int, log: Log) -> None:
     @raise SystemExit: with status 1 at a finding.
     """
     play, memory, watch = _KINDS[kind], Memory(), Watch()
+    log.expected = set(EXPECTED) if kind == "stateless" else set()
     # Memory is counted in the last tenth, where nothing is warmed up any more.
     counted = count // 10 // BATCH * BATCH
     packets = play(first, count - counted, seed, log)
@@ -342,7 +345,7 @@ def playKind(kind: str, first: int, count: int, seed: int, log: Log) -> None:
         again = f"python fuzz/sequences.py --only {kind} --seed {seed} --count {count}"
         report(f"in {kind}", error, [], again)
     print(
-        f"{kind:8} {count:8} sequences of {packets} packets, memory {memory.growth:+7} octets, "
+        f"{kind:9} {count:8} sequences of {packets} packets, memory {memory.growth:+7} octets, "
         f"peak {memory.peak:8}, in {watch}",
         flush=True,
     )
@@ -350,19 +353,17 @@ def playKind(kind: str, first: int, count: int, seed: int, log: Log) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = parserFor(__doc__ or "", 5000)
-    parser.add_argument("--only", choices=sorted(_KINDS), help="this kind only")
+    parser = parserFor(__doc__ or "", 5000, list(_KINDS))
     parser.add_argument(
         "--first", type=int, default=0, help="begin with this one, to play it again"
     )
     options = parser.parse_args()
-    watch, log = Watch(), Log()
-    shares = {"pair": options.count - options.count // 4, "server": options.count // 4}
-    if options.only is not None:
-        shares = {options.only: options.count}
-    for kind, count in shares.items():
-        playKind(kind, options.first, count, options.seed, log)
-    print(f"{options.count} sequences without a finding, seed {options.seed}, in {watch}")
+    playAll(
+        options,
+        _WEIGHTS,
+        "sequences",
+        lambda kind, count, log: playKind(kind, options.first, count, options.seed, log),
+    )
 
 
 if __name__ == "__main__":

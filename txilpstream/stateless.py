@@ -24,7 +24,8 @@ from txilpstream.crypto import SessionKeys
 from txilpstream.server import checkOpen
 from txilpstream.session.stateless import UNEXPECTED, agree, recognise
 from txilpstream.statelesspayment import Accept, Answer, Payment
-from txilpstream.tokens import ILP_PROTOCOL_STREAM, TokenFormats
+from txilpstream.tokens import ILP_PROTOCOL_STREAM, TokenDetails, TokenFormats
+from txilpstream.undecided import Undecided
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
 
 __all__ = ["StatelessReceiver"]
@@ -83,6 +84,7 @@ class StatelessReceiver:
         self.account = account = accountFor(account, reactor)
         self._tokens = TokenFormats(secret, tokenFormats, account.randomBytes)
         self._store = store
+        self._undecided = Undecided()
         self._accept = accept
         self._maximumWaiting = checkAmount("maximumWaiting", maximumWaiting, minimum=1)
         self._terms = agree(options)
@@ -187,13 +189,16 @@ class StatelessReceiver:
         if payment is None:
             if len(self._waiting) >= self._maximumWaiting:
                 return _BUSY
-            payment = self._waiting[key] = Payment(answer, token, self._store, self._accept)
+            payment = self._waiting[key] = self._payment(answer, token)
             payment.onEnd = lambda: self._ended(key)
             payment.start(connectionID, account.now)
         if payment.reply:
             return payment.reply
         wait = min(LONGEST_WAIT, max(0.0, prepare.expiresAt - now))
         return payment.join(account.reactor, wait)
+
+    def _payment(self, answer: Answer, token: TokenDetails) -> Payment:
+        return Payment(answer, token, self._store, self._undecided, self._accept)
 
     def _ended(self, key: tuple[str, bytes, int]) -> None:
         del self._waiting[key]

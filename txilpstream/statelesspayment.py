@@ -22,6 +22,7 @@ from txilpstream.crypto import IV_LENGTH
 from txilpstream.interfaces import PaymentRequest, Refusal
 from txilpstream.session.stateless import StatelessPacket
 from txilpstream.tokens import TokenDetails
+from txilpstream.undecided import Undecided, UndecidedCredit
 from txilpstream.wire.ilp import isExpired
 
 __all__ = ["Accept", "Answer", "Payment", "StatelessRequest"]
@@ -34,6 +35,7 @@ class StatelessRequest(PaymentRequest):
     """
     A packet that waits for an answer.
 
+    @ivar packetID: 32 octets that no other packet has; a copy with another amount has others.
     @ivar connectionID: 64 hexadecimal digits, the SHA-256 hash of the address that the payer was
         given.
     """
@@ -100,17 +102,24 @@ class Payment:
         "_isLate",
         "_store",
         "_token",
+        "_undecided",
         "_waiting",
         "onEnd",
         "reply",
     )
 
     def __init__(
-        self, answer: Answer, token: TokenDetails, store: Any, accept: Accept | None
+        self,
+        answer: Answer,
+        token: TokenDetails,
+        store: Any,
+        undecided: Undecided,
+        accept: Accept | None,
     ) -> None:
         self._answer = answer
         self._token = token
         self._store = store
+        self._undecided = undecided
         self._accept = accept
         self._asked: Deferred[Any] | None = None
         self._isLate = False
@@ -164,7 +173,7 @@ class Payment:
         packet = self._answer.packet
         prepare = packet.prepare
         request = StatelessRequest(
-            prepare.executionCondition,
+            packet.packetID,
             self._token.connectionTag,
             prepare.amount,
             packet.parts,
@@ -192,28 +201,32 @@ class Payment:
 
     async def _credit(self, connectionID: str, now: Callable[[], float]) -> bytes:
         """Have each stream credited, and give the answer; all of them are, or none."""
-        packet = self._answer.packet
-        packetID = packet.prepare.executionCondition
-        totals: dict[int, int] = {}
+        packet, undecided = self._answer.packet, self._undecided
+        credits: dict[int, UndecidedCredit] = {}
+        counted: list[int] = []
         reply = b""
         if self._isOver(now):
             return self._answer.refuse()
         try:
             for streamID, amount in packet.parts:
-                total = self._store.credit(connectionID, streamID, amount, packetID)
+                credits[streamID] = undecided.begin(connectionID, streamID, amount)
+                total = self._store.credit(connectionID, streamID, amount, packet.packetID)
                 if isinstance(total, Deferred):
                     total = await total
-                totals[streamID] = total
-            for total in totals.values():
-                checkAmount("the total that the store gave", total)
+                counted.append(streamID)
+                credits[streamID].counted(checkAmount("the total that the store gave", total))
             if not self._isOver(now):
+                totals = {streamID: credit.proved() for streamID, credit in credits.items()}
                 reply = self._answer.fulfill(self._token, totals)
         except Exception:
             _log.failure("totals could not be credited; the packet is refused")
         if not reply:
-            for streamID in totals:
-                await self._revoke(connectionID, streamID, packetID)
+            for streamID in counted:
+                await self._revoke(connectionID, streamID, packet.packetID)
+                credits[streamID].revoked()
             reply = self._answer.refuse()
+        for streamID, credit in credits.items():
+            undecided.end(connectionID, streamID, credit)
         return reply
 
     async def _revoke(self, connectionID: str, streamID: int, packetID: bytes) -> None:

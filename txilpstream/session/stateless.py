@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from hashlib import sha256
 from typing import Any, Final
 
 from txilpstream.amounts import checkAmount, splitShares
@@ -120,6 +121,15 @@ class StatelessPacket:
     peerAddress: str | None = None
     closeCode: int = 0
     closeMessage: str = ""
+
+    @property
+    def packetID(self) -> bytes:
+        """
+        32 octets that no other packet has: copies of the same amount have the same. A copy of
+        another amount came another way, and brings what it brings.
+        """
+        condition, amount = self.prepare.executionCondition, self.prepare.amount
+        return sha256(condition + amount.to_bytes(8, "big")).digest()
 
     @property
     def mustAsk(self) -> bool:

@@ -52,6 +52,7 @@ ROOMS = {
     "statelesspayment": "twisted",
     "totals": "twisted",
     "turns": "twisted",
+    "undecided": "twisted",
     "account": "twisted",
     "client": "twisted",
     "server": "twisted",

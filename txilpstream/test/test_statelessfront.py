@@ -38,6 +38,7 @@ from txilpstream.wire.frames import (
 )
 from txilpstream.wire.ilp import (
     Fulfill,
+    decodePrepare,
     decodeReply,
     encodePrepare,
     encodeReject,
@@ -315,7 +316,8 @@ class AcceptTests(ReceiverCase):
         self.assertEqual((request.amount, request.connectionTag), (10, "tag"))
         self.assertEqual((request.data, request.remoteAddress), (b"for tea", "test.left.x"))
         self.assertEqual(request.connectionID, self.connectionID)
-        self.assertIn(request.packetID, packet)
+        condition = decodePrepare(packet).executionCondition
+        self.assertEqual(request.packetID, sha256(condition + (10).to_bytes(8, "big")).digest())
         self.assertAlmostEqual(request.expiresAt, self.clock.seconds() + 30, places=3)
         self.assertEqual(self.totals.total(self.connectionID, 3), 6)
 
