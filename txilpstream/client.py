@@ -21,6 +21,9 @@ __all__ = ["CONNECT_TIMEOUT", "StreamClient"]
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds within which the peer must have answered."""
 
+INTERLEDGER_RS_TOKEN: Final = 24
+"""Characters of a token that interledger-rs makes: 18 octets."""
+
 
 class StreamClient:
     """Opens connections from one account."""
@@ -39,6 +42,7 @@ class StreamClient:
         factory: IProtocolFactory | None = None,
         policy: Any = None,
         timeout: float = CONNECT_TIMEOUT,
+        isReachable: bool = True,
         **options: Any,
     ) -> Deferred[StreamConnection]:
         """
@@ -47,6 +51,8 @@ class StreamClient:
         @param factory: builds protocols for streams that the server opens.
         @param policy: asked before money of the server's is accepted.
         @param timeout: seconds.
+        @param isReachable: whether the server is told where this side is, so that it can send of
+            its own accord; otherwise it only answers.
         @param options: fields of L{SessionConfiguration}.
         @return: fires with the connection; fails with ConnectionEnded, which lists every reject.
             Cancelling it gives the connection up.
@@ -56,7 +62,9 @@ class StreamClient:
         opened = self.account.whenOpen()
 
         def start(_: Account) -> Deferred[StreamConnection]:
-            connection = self.start(credentials, factory=factory, policy=policy, **options)
+            connection = self.start(
+                credentials, factory=factory, policy=policy, isReachable=isReachable, **options
+            )
             return self.whenConnected(connection, timeout)
 
         return opened.addCallback(start)
@@ -99,11 +107,13 @@ class StreamClient:
         *,
         factory: IProtocolFactory | None = None,
         policy: Any = None,
+        isReachable: bool = True,
         **options: Any,
     ) -> StreamConnection:
         """
         Open a connection without waiting for the server; the account must be open.
 
+        @param isReachable: as of L{connect}.
         @raise LocalError: if credentials or an option are not valid.
         """
         _check(credentials, options)
@@ -111,7 +121,7 @@ class StreamClient:
         keys = SessionKeys(credentials.sharedSecret)
         route: list[StreamConnection] = []
         source = segment = ""
-        if account.address:
+        if account.address and (isReachable or mustBeReachable(credentials)):
             segment = account.attach(
                 lambda local, prepare: route[0].receivePrepare(local, prepare)  # noqa: PLW0108
             )
@@ -127,6 +137,14 @@ class StreamClient:
             connection.onEnd = lambda _: account.detach(segment)
         connection.wake()
         return connection
+
+
+def mustBeReachable(credentials: Credentials) -> bool:
+    """
+    Whether a server may not read a packet with an empty address: those of interledger-rs and of
+    Quilt do not, and are known by the length of their tokens.
+    """
+    return len(credentials.destinationAddress.rpartition(".")[2]) == INTERLEDGER_RS_TOKEN
 
 
 def _check(credentials: Credentials, options: dict[str, Any]) -> None:

@@ -207,7 +207,8 @@ class StreamConnection(Awaited):
         if failure.check(NotSent):  # type: ignore[no-untyped-call]
             self.session.receiveNotSent(sequence, now=now)
         else:
-            self.session.receiveNoReply(sequence, now=now)
+            isLinkDown = not self.account.plugin.isConnected()
+            self.session.receiveNoReply(sequence, now=now, isLinkDown=isLinkDown)
         self.account.wake(self)
 
     def _timeout(self) -> None:

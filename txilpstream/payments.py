@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from txilpstream.account import Account, accountFor
 from txilpstream.amounts import Ratio
-from txilpstream.client import CONNECT_TIMEOUT, StreamClient
+from txilpstream.client import StreamClient
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PaymentResult
@@ -106,7 +106,7 @@ def quote(
         return _giveBack(source, account, closed, outcome)
 
     opened = StreamClient(account).connect(
-        _checked(credentials), timeout=timeout, **checked.options(None)
+        _checked(credentials), timeout=timeout, isReachable=False, **checked.options(None)
     )
     return opened.addCallback(ask).addBoth(done)
 
@@ -272,7 +272,7 @@ class Payment:
                     "a rate"
                 )
             options = self._options | {"minimumRate": Ratio(1), "slippage": self.terms.slippage}
-            connected = client.connect(credentials, timeout=CONNECT_TIMEOUT, **options)
+            connected = client.connect(credentials, isReachable=False, **options)
             return connected.addCallback(self._cbAsset, client)
         self._pay(client, asset)
         return None
@@ -295,7 +295,7 @@ class Payment:
             "firstStreamID": state.nextStreamID,
             **self._options,
         }
-        self.connection = client.start(self._credentials, **options)
+        self.connection = client.start(self._credentials, isReachable=False, **options)
         self.connection.session.setTotal(terms.most)
         self.payer.start(self.connection, expected)
 

@@ -67,9 +67,10 @@ class Evidence:
         elif path.patience.isFinal(code, sentAt=sent.sentAt, now=now):
             self._state.end(ConnectionEnded(f"the path rejects with {code}", path.patience.rejects))
 
-    def unanswered(self, sent: SentPacket, now: float) -> None:
+    def unanswered(self, sent: SentPacket, now: float, isLinkDown: bool) -> None:
         """Nobody answered a packet, or with what is no answer."""
-        self._path.control.lost(sent.amount, sent.sentAt, now)
+        if not isLinkDown:
+            self._path.control.lost(sent.amount, sent.sentAt, now)
         self.sleepAfterRound(now)
 
     def sleepAfterRound(self, now: float) -> None:

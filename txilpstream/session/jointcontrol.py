@@ -147,6 +147,8 @@ class JointControl:
                 roundTrip=pacing.roundTrip or 0.0,
             )
             return liquidity.hasMoreThan(smallest)
+        if code == "T01":  # who is to take it cannot be reached, at any rate
+            return False
         isLimited = code in ("T05", "T03")
         isLost = code[0] == "T" and not isLimited
         pacing.answered(sentAt=sentAt, now=now, isLimited=isLimited, isLost=isLost)

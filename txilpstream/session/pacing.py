@@ -10,9 +10,12 @@ share is watched in stretches of answers; what it is when the rate makes no diff
 A stretch with clearly more than the base lowers the rate to what came through, and the next stretch
 says whether that helped. If the share is still more than half of what it was, that is done once
 more, for the first stretch may have seen several rates; and if it has not helped then, the share is
-the base from now on, and the rate is what it was. What was rejected: halving on every loss, which
-left 3 % of the throughput on a path that drops 1 % (tried); and a share for each level of the rate,
-which says nothing about a level that is visited for the first time.
+the base from now on, and the rate is what it was. Where a whole stretch is lost the path is down,
+and no share can be told: it begins again as at the start, so that it is soon as fast as it was.
+
+What was rejected: halving on every loss, which left 3 % of the throughput on a path that drops 1 %
+(tried); and a share for each level of the rate, which says nothing about a level that is visited
+for the first time.
 """
 
 from __future__ import annotations
@@ -101,6 +104,9 @@ HELPFUL: Final = 0.5
 HARMFUL: Final = 1.5
 """If it rises to more than this part, what was lost at first was not known well: lower again."""
 
+OUTAGE: Final = 10
+"""So many losses in a row at the beginning of a stretch say nothing of what comes after."""
+
 LARGEST_BASE: Final = 0.5
 """A path that loses more than this part is taken as congested whatever helps."""
 
@@ -141,6 +147,8 @@ class _Losses:
 
     def add(self, rate: AdaptiveRate, isLost: bool, now: float, roundTrip: float) -> None:
         """A packet that left since the last fall was answered, or was not."""
+        if not isLost and self._lost == self._answers >= OUTAGE:
+            self._answers = self._lost = 0  # the path was down, and is not any more
         if not self._answers:
             self._since = now
         self._answers = answers = self._answers + 1
@@ -155,6 +163,10 @@ class _Losses:
 
     def _end(self, rate: AdaptiveRate, share: float, answers: int, now: float) -> None:
         self._answers = self._lost = 0
+        if share == 1.0:
+            self._rateBefore = 0.0
+            rate.restart(min(INITIAL_RATE, rate.rate / 2), now)
+            return
         before = self._rateBefore
         if before:
             self._rateBefore = 0.0
@@ -260,4 +272,5 @@ class Pacing:
             and now >= rate.fellAt + roundTrip
         ):
             losses.add(rate, isLost, now, roundTrip)
-        return rate.answered(1.0, isReject=isLimited, sentAt=sentAt, now=now, roundTrip=roundTrip)
+        came = 0.0 if isLost else 1.0
+        return rate.answered(came, isReject=isLimited, sentAt=sentAt, now=now, roundTrip=roundTrip)

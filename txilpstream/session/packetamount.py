@@ -134,3 +134,6 @@ class PacketAmount:
         """The path may be another: try a larger packet at once."""
         if self.raiseAt is not None:
             self.raiseAt = now
+        if self._refused is not None and self._trying:  # no answer may come to any of them
+            self._trying.clear()
+            self._search(self._refused)

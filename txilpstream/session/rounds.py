@@ -199,6 +199,7 @@ class AdaptiveRate:
         """
         A packet was answered.
 
+        @param amount: how much of it came through, or would have but for the limit.
         @param isReject: whether by the limit that this level is to find.
         @param roundTrip: seconds, smoothed.
         @return: whether a round has ended.
@@ -240,7 +241,8 @@ class AdaptiveRate:
 
     def _endRound(self, elapsed: float, now: float) -> None:
         """A round is over in which no cut was made."""
-        if not self._rejects and self._used >= 0.8 * self.rate * self.speed * elapsed:
+        isUsed = self._used >= 0.8 * self.rate * self.speed * elapsed
+        if isUsed and self._passed and not self._rejects:
             self._rise(elapsed, now)
         self._startRound(now)
 
@@ -251,6 +253,11 @@ class AdaptiveRate:
         self.fellAt = self._calmSince = now
         self._isJudging = self._isWaiting = False
         self._startRound(now)
+
+    def restart(self, rate: float, now: float) -> None:
+        """Begin again from a level, as at the start: nobody knows what the path is now."""
+        self.lower(rate, now)
+        self.isStarting = True
 
     def restore(self, rate: float) -> None:
         """Go back to a level: falling below it was a mistake."""

@@ -98,9 +98,14 @@ class Session(Standing):
         self._settlement.notSent(sequence, now)
         self._afterSettling(now)
 
-    def receiveNoReply(self, sequence: int, *, now: float) -> None:
-        """No answer will come, and nobody knows whether the packet arrived."""
-        self._settlement.unanswered(sequence, now)
+    def receiveNoReply(self, sequence: int, *, now: float, isLinkDown: bool = False) -> None:
+        """
+        No answer will come, and nobody knows whether the packet arrived.
+
+        @param isLinkDown: whether that is since the way to the next node was lost, and so says
+            nothing of how much the path takes.
+        """
+        self._settlement.unanswered(sequence, now, isLinkDown)
         self._afterSettling(now)
 
     def receiveReconnect(self, *, now: float) -> None:

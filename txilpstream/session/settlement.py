@@ -206,7 +206,9 @@ class Settlement:
 
     # --- No answer ------------------------------------------------------------------------
 
-    def _doubted(self, sent: SentPacket, isLate: bool, now: float) -> None:
+    def _doubted(
+        self, sent: SentPacket, isLate: bool, now: float, *, isLinkDown: bool = False
+    ) -> None:
         """Nobody knows what became of a packet."""
         state = self._state
         self._path.inFlight.doubt(sent)
@@ -214,7 +216,7 @@ class Settlement:
             return
         if state.tracer is not None:
             state.tracer.doubted(sent, now)
-        self._evidence.unanswered(sent, now)
+        self._evidence.unanswered(sent, now, isLinkDown)
         if sent.isProbe:
             self._offers.probing.ended(sent.sequence)
         elif sent.amount:
@@ -237,11 +239,11 @@ class Settlement:
             resend(self._state, self._path, sent, isUnheard=True, isBack=True)
             self._evidence.sleepAfterRound(now)
 
-    def unanswered(self, sequence: int, now: float) -> None:
+    def unanswered(self, sequence: int, now: float, isLinkDown: bool) -> None:
         """No answer will come to a packet that may have left."""
         sent = self._path.inFlight.pop(sequence)
         if sent is not None:
-            self._doubted(sent, False, now)
+            self._doubted(sent, False, now, isLinkDown=isLinkDown)
 
     def expire(self, now: float) -> None:
         """Give up packets whose time is over, and send data again that has waited long."""

@@ -65,6 +65,11 @@ class Begun:
         self.running.onInterrupt()
         return await self.ended
 
+    async def stop(self) -> None:
+        """End it after a test that did not."""
+        if not self.ended.called and self.running.onInterrupt is not None:
+            await self.end()
+
 
 class CommandTestCase(TestCase):
     """Commands in this process, on free ports."""
@@ -79,7 +84,9 @@ class CommandTestCase(TestCase):
 
     def begin(self, command: Any, *words: str) -> Begun:
         """Run a command."""
-        return Begun(self.reactor, command, words)
+        begun = Begun(self.reactor, command, words)
+        self.addCleanup(lambda: Deferred.fromCoroutine(begun.stop()))
+        return begun
 
     async def complete(self, command: Any, *words: str) -> tuple[int, str]:
         """Run a command to its end; gives its exit status and what it printed."""

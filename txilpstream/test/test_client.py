@@ -14,6 +14,7 @@ from txilpstream.plugins.memory import memoryPair
 from txilpstream.server import StreamServer
 from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase, Recorders
 from txilpstream.testing import Loss, SimulatedPath
+from txilpstream.tokens import TokenFormats
 
 
 class ClientTests(ConnectedTestCase):
@@ -32,6 +33,29 @@ class ClientTests(ConnectedTestCase):
         self.assertTrue(connection.sourceAddress.startswith("test.left."))
         self.run_(40)
         self.assertFalse(connection.session.isClosed)
+
+    def test_unreachable(self) -> None:
+        """A client that does not say where it is is answered, and gets nothing else."""
+        connection = self.connect(isReachable=False)
+        [back] = self.server.connections.values()
+        self.assertEqual((connection.sourceAddress, back.session.peerAddress), ("", ""))
+        self.assertEqual(connection.session.peerAsset, ("USD", 9))
+        near = self.successResultOf(connection.openStream(Recorders()))
+        self.assertEqual(self.after(near.transport.sendMoney(5)).sent, 5)
+        self.served.made[0].transport.write(b"nobody hears this")
+        self.run_(10)
+        self.assertEqual((back.packetsSent, near.data), (0, b""))
+
+    def test_mustBeReachable(self) -> None:
+        """Servers that cannot read an empty address are told a real one, be it asked for or not."""
+        self.port.stopListening()
+        self.run_()
+        self.listen(secret=bytes(32), tokenFormats=("interledger-rs",))
+        text = "A" * 24
+        secret = TokenFormats(bytes(32), ("interledger-rs",)).read(text)[1]
+        credentials = Credentials(f"test.right.{text}", secret)
+        connection = self.after(self.client.connect(credentials, isReachable=False))
+        self.assertTrue(connection.sourceAddress.startswith("test.left."))
 
     def test_start(self) -> None:
         """One need not wait: what is written leaves as soon as it can."""

@@ -197,6 +197,24 @@ class ClosingTests(ConnectedTestCase):
         self.failureResultOf(paid, PaymentError)
         self.successResultOf(closed)
 
+    def test_linkIsLost(self) -> None:
+        """Packets that were under way when the link was lost say nothing of the path's width."""
+        path = SimulatedPath(self.clock, [Latency(0.05), MaximumPacketAmount(10)])
+        self.join(path.left, path.right)
+        self.listen()
+        near = self.open(acceptAnyRate=True)
+        session = self.connection.session
+        near.transport.sendMoney(1_000_000).addErrback(lambda _: None)
+        self.run_(2)
+        rate = session.packetRate
+        self.assertGreater(rate, 500)
+        path.left.disconnect()
+        self.run_(0.01)
+        self.assertGreater(near.transport.totalInDoubt, 300)
+        path.left.connect()
+        self.run_(1)
+        self.assertGreaterEqual(session.packetRate, rate / 2)
+
     def test_reconnected(self) -> None:
         """A plugin that was lost and is found again: rejects of new routes are no reason to end."""
         self.patch(self.left.plugin, "isConnected", lambda: False)

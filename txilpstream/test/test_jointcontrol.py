@@ -78,6 +78,12 @@ class JointControlTests(SynchronousTestCase):
         hopeful = [self.reject(1, "T04", now=1.0 + i) for i in range(40)]
         self.assertEqual((hopeful[0], hopeful[-1]), (True, False))
 
+    def test_unreachable(self) -> None:
+        """T01 says nothing of how many packets the path takes."""
+        for _ in range(300):
+            self.assertIs(self.reject(10, "T01"), False)
+        self.assertEqual(self.asked.packetRate, INITIAL_RATE)
+
     def test_packetRate(self) -> None:
         """T05 and T03 lower the packet rate alone; one other code does not."""
         for code in ("T00", "F02", "F08", "T05", "T03"):

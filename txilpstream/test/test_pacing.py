@@ -190,3 +190,25 @@ class LossTests(SynchronousTestCase):
         path = Path()
         path.loss = 0.7
         self.assertLess(path.run(60.0), pacing.INITIAL_RATE)
+
+    def test_outage(self) -> None:
+        """A path that was down for a second is used in full again a second after it is back."""
+        path = Path()
+        path.run(5)
+        path.loss = 1.0
+        path.run(1)
+        path.loss = 0.0
+        self.assertLess(path.pacing.rate.rate, 200)
+        path.run(1.5)
+        self.assertGreater(path.pacing.rate.rate, 2000)
+
+    def test_longOutage(self) -> None:
+        """The longer it is down, the less is sent in vain."""
+        path = Path()
+        path.run(5)
+        path.loss = 1.0
+        path.run(60)
+        self.assertLess(path.pacing.rate.rate, 5)
+        path.loss = 0.0
+        path.run(20)
+        self.assertGreater(path.pacing.rate.rate, 2000)

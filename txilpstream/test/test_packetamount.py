@@ -221,6 +221,18 @@ class RaiseTests(SynchronousTestCase):
         self.limit.pathChanged(1.0)
         self.assertEqual(self.limit.larger(1.0), 500)
 
+    def test_answersAreLost(self) -> None:
+        """What was being tried when the path was lost is tried again."""
+        limit = PacketAmount(1000)
+        limit.refused(1000, b"", now=0.0)
+        tried = []
+        for _ in range(3):
+            tried.append(limit.limit)
+            limit.sent(limit.limit)
+        limit.pathChanged(1.0)
+        self.assertEqual(limit.limit, tried[0])
+        self.assertEqual(len(set(tried)), 3)
+
     def test_success(self) -> None:
         """A larger packet that passed is followed by a larger one at once, up to the most."""
         tried = []

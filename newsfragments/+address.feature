@@ -1,0 +1,1 @@
+``pay`` and ``quote`` do not tell the receiver where the payer is, which then only answers: no packet of its own is needed, and a receiver that would ask for the rate back has no reason to. ``StreamClient.connect(isReachable=False)`` does the same.
