@@ -95,8 +95,8 @@ def page(cells: list[dict[str, Any]]) -> str:
         title,
         "=" * len(title),
         "",
-        "Written by ``bash interop/run`` from what its tests found: each line below is a test with a",
-        "real process of the peer on this machine.",
+        "Written by ``bash interop/run`` from what its tests found: each line below is a test with",
+        "a real process of the peer on one machine.",
         "",
     ]
     for peer, called in PEERS.items():

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import matrix
 from twisted.trial.unittest import SynchronousTestCase
 
 HERE = Path(__file__).resolve().parent
@@ -172,6 +173,10 @@ class InteropTestCase(SynchronousTestCase):
         """Wait until a server listens."""
         server.hear("listening")
         return server
+
+    def cell(self, row: str, peer: str, role: str, outcome: str, fault: str = "") -> None:
+        """Write into the matrix what this test has just shown, as L{matrix.record} has it."""
+        matrix.record(row, peer, role, outcome, fault)
 
     def setUp(self) -> None:
         self.ports: dict[str, str] = {}

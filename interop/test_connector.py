@@ -1,97 +1,84 @@
-"""The reference connector between our ends and the reference implementation's."""
+"""The reference connector between our ends and the reference implementation's, over BTP."""
 
 from __future__ import annotations
 
-import json
-from statistics import median
-from typing import Any
+from connectors import PACKET, PathTestCase, Talker
+from twisted.internet.defer import gatherResults
+from twisted.internet.protocol import Factory
 
-from processes import InteropTestCase, Process, freePort, waitForPort
+from txilpstream import StreamClient, pay
 
-PACKET = 1000
-"""Units that the connector takes in one packet."""
+PEER = "ilp-connector"
 
-PACKETS = 2000
-
-RUNS = 3
-
-RATIO = 3
-"""Our packets per second over those of the JavaScript client in the same run, at least."""
+AMOUNT = 200 * PACKET + 1
 
 
-class ConnectorTests(InteropTestCase):
-    """Ends as children of ilp-connector over BTP."""
+class PairTests(PathTestCase):
+    """Each client pays each server through one connector that takes small packets."""
 
-    def connector(self, *names: str) -> dict[str, str]:
-        """Start it; gives the URL for each account."""
-        accounts: dict[str, Any] = {}
-        urls = {}
-        ports = []
-        for name in names:
-            port = freePort()
-            ports.append(port)
-            urls[name] = f"btp+ws://:{name}-token@127.0.0.1:{port}"
-            options = {"host": "127.0.0.1", "port": port}
-            accounts[name] = {
-                "relation": "child",
-                "assetCode": "USD",
-                "assetScale": 9,
-                "plugin": "ilp-plugin-btp",
-                "maxPacketAmount": str(PACKET),
-                "options": {
-                    "listener": {"port": port, "secret": f"{name}-token", "wsOpts": options}
-                },
-            }
-        environ = {
-            "CONNECTOR_ILP_ADDRESS": "test.conn",
-            "CONNECTOR_ACCOUNTS": json.dumps(accounts),
-            "CONNECTOR_BACKEND": "one-to-one",
-            "CONNECTOR_SPREAD": "0",
-            "CONNECTOR_STORE": "memory",
-            "CONNECTOR_ADMIN_API": "false",
-            "CONNECTOR_INITIAL_CONNECT_TIMEOUT": "1000",
-            "CONNECTOR_ENV": "test",
-        }
-        self.node("node_modules/ilp-connector/dist/index.js", **environ)
-        for port in ports:
-            waitForPort(port)
-        return urls
+    async def test_ours(self) -> None:
+        """Our client pays our server."""
+        connector = await self.between()
+        payer = await self.open(connector.btp("payer"))
+        house = await self.house(await self.open(connector.btp("payee")))
+        result = await pay(payer, house.credentials(), sourceAmount=AMOUNT)
+        self.assertEqual((result.sent, result.inDoubt), (AMOUNT, 0))
+        self.assertEqual((result.deliveredClaimed, house.total), (AMOUNT, AMOUNT))
+        self.cell("one-way", PEER, "path", "We pay ourselves: not a unit is lost.")
 
-    def test_payments(self) -> None:
-        """
-        Our client pays our server and the JavaScript one in a thousand packets and more, and not a
-        unit is lost; in the same run the JavaScript client pays the same servers.
-        """
-        urls = self.connector("ours", "theirs", "payer", "jspayer")
-        servers = {
-            "ours": self.listening(self.ours("server", urls["ours"])),
-            "theirs": self.listening(self.node("server.js", urls["theirs"])),
-        }
-        clients = {
-            "ours": self.ours("client", urls["payer"]),
-            "theirs": self.node("client.js", urls["jspayer"]),
-        }
-        for client in clients.values():
-            client.hear("ready")
-        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for _ in range(RUNS):
-            for who, client in clients.items():
-                for whom, server in servers.items():
-                    packets = PACKETS if who == "ours" else PACKETS // 4
-                    paid = self.once(client, server, packets)
-                    found.setdefault((who, whom), []).append(paid)
-        speeds = {}
-        for (who, whom), paid in found.items():
-            speed, cpu = (median(each) for each in zip(*paid, strict=True))
-            speeds[who, whom] = speed
-            print(f"client {who}, server {whom}: {speed:,.0f} packets/s, {cpu:,.0f} us of CPU each")
-        for whom in servers:
-            ratio = speeds["ours", whom] / speeds["theirs", whom]
-            print(f"server {whom}: {ratio:.1f} times the packets of the JavaScript client")
-            self.assertGreaterEqual(ratio, RATIO)
+    async def test_theirServer(self) -> None:
+        """Our client pays the JavaScript server."""
+        connector = await self.between()
+        payer = await self.open(connector.btp("payer"))
+        server = await self.theirServer(connector.btp("payee"))
+        result = await pay(payer, await self.theirCredentials(server), sourceAmount=AMOUNT)
+        self.assertEqual((result.sent, result.inDoubt), (AMOUNT, 0))
+        await self.theyReceived(server, AMOUNT)
+        self.cell("one-way", PEER, "path", "We pay ilp-protocol-stream: not a unit is lost.")
 
-    def once(self, client: Process, server: Process, packets: int) -> tuple[float, float]:
-        """One payment; gives packets per second, and the client's µs of CPU per packet."""
-        paid = self.pay(client, server, PACKET * packets)
-        self.assertEqual(int(paid["delivered"]), PACKET * packets)
-        return packets / paid["seconds"], paid["cpu"] / packets * 1e6
+    async def test_theirClient(self) -> None:
+        """The JavaScript client pays our server."""
+        connector = await self.between()
+        client = self.node("client.js", connector.btp("payer"))
+        house = await self.house(await self.open(connector.btp("payee")))
+        await client.hear("ready")
+        paid = await self.theyPay(client, house.credentials(), AMOUNT)
+        self.assertEqual((*paid, house.total), (AMOUNT,) * 3)
+        self.cell("one-way", PEER, "path", "ilp-protocol-stream pays us: not a unit is lost.")
+
+    async def test_bothWays(self) -> None:
+        """Both ends of a connection of ours pay on five streams at once, and send data beside."""
+        connector = await self.between()
+        payer = await self.open(connector.btp("payer"))
+        house = await self.house(await self.open(connector.btp("payee")), isEcho=True)
+        connection = await StreamClient(payer).connect(house.credentials())
+        talkers = []
+        for number in range(5):
+            talker = await connection.openStream(Factory.forProtocol(Talker))
+            talker.transport.write(bytes([number]) * 20_000)
+            talkers.append(talker)
+        await self.until(lambda: len(house.tills) == 5)
+        offers = [end.transport.sendMoney(AMOUNT // 5) for end in (*talkers, *house.tills)]
+        await gatherResults(offers)
+        await self.until(lambda: all(len(talker.data) == 20_000 for talker in talkers))
+        for number, talker in enumerate(talkers):
+            self.assertEqual(talker.data, bytes([number]) * 20_000)
+        everybody = (*talkers, *house.tills)
+        self.assertEqual([end.total for end in everybody], [AMOUNT // 5] * 10)
+        await connection.close()
+        self.cell(
+            "both-ways", PEER, "path", "We pay ourselves on five streams, both ways, with data."
+        )
+
+    async def test_thousand(self) -> None:
+        """A thousand payments, each on a connection of its own."""
+        connector = await self.between()
+        payer = await self.open(connector.btp("payer"))
+        account = await self.open(connector.btp("payee"))
+        house = await self.house(account)
+        for number in range(1, 1001):
+            result = await pay(payer, house.credentials(), sourceAmount=number)
+            self.assertEqual(result.sent, number)
+        self.assertEqual(house.total, 500_500)
+        await self.until(lambda: not payer.connections)
+        self.cell("thousand", PEER, "path", "We pay ourselves: each arrives, none stays open.")

@@ -7,6 +7,9 @@ from processes import InteropTestCase, Process
 AMOUNT = 1_000_000
 
 
+BTP = "ilp-plugin-btp"
+
+
 class HubTests(InteropTestCase):
     """Each client pays each server, both ways of making a plugin."""
 
@@ -35,12 +38,16 @@ class HubTests(InteropTestCase):
         """By ilp-plugin-btp."""
         self.hub()
         self.everyPair("btp+ws://:{}@" + self.ports["btp"], "")
+        outcome = "Its clients and ours pay its servers and ours, 1 unit and 1,000,000."
+        self.cell("one-way", BTP, "both", outcome)
 
     def test_defaults(self) -> None:
         """As ilp-plugin has it without a word: port 7768 of this machine, and any token."""
         self.hub("--http", "0")
         self.assertEqual(self.ports["btp"], "127.0.0.1:7768")
         self.everyPair("btp+ws://:{}@127.0.0.1:7768", "default")
+        outcome = "On port 7768, with any token: its ends and ours pay each other."
+        self.cell("defaults", "ilp-plugin", "both", outcome)
 
     def test_data(self) -> None:
         """Data of a JavaScript client comes to our server."""
@@ -51,6 +58,7 @@ class HubTests(InteropTestCase):
         client.hear("ready")
         self.pay(client, server, 1000, "hello " * 100)
         self.assertEqual(server.ask("totals", wanted="totals")["bytes"], 600)
+        self.cell("money-data", BTP, "payer", "Over our hub, 600 bytes with the money.")
 
     def test_books(self) -> None:
         """What the hub says in the end is what the ends have counted."""
@@ -64,3 +72,4 @@ class HubTests(InteropTestCase):
         balances = [hub.hear("account")["balance"] for _ in range(2)]
         self.assertEqual(sorted(balances), [-12345, 12345])
         self.assertEqual(hub.process.wait(20), 0)
+        self.cell("one-way", BTP, "payee", "Our hub's books say what both ends have counted.")
