@@ -211,10 +211,17 @@ class StreamCommands:
             self._state.streams.refresh(stream)
 
     def ignoreStream(self, streamID: int) -> None:
-        """Nobody is there any more to be told of money: what still comes is refused."""
+        """
+        Nobody is there any more to be told of money: what still comes is refused.
+
+        The peer's half is over with ours: ilp-protocol-stream does not say that it closes after
+        we have, and would never get its place back.
+        """
         stream = self._state.streams.open.get(streamID)
         if stream is not None:
-            stream.isDeaf = True
+            stream.isDeaf = stream.isEnded = True
+            self._state.streams.forgetData(stream)
+            self._state.finishStream(stream)
 
     def ping(self) -> None:
         """Say something, so that the connection is not taken for idle at either end."""

@@ -90,6 +90,8 @@ class Deadlines:
         self.note(now)
         if state.isClosed:
             return
+        if state.overtaking:
+            state.hearHeld(now)
         deadline = self._configuration.deadlineSinceFulfill
         if self.fulfilledAt is not None and now >= self.fulfilledAt + deadline:
             state.end(ConnectionEnded(f"nothing was fulfilled for {deadline} s", self._rejects))
@@ -117,6 +119,8 @@ class Deadlines:
             moment = min(moment, self.moneyAt + deadline)
         if self._drainedAt is not None:
             moment = min(moment, self._drainedAt + deadline)
+        if state.overtaking:
+            moment = min(moment, *state.overtaking.values())
         return moment
 
     @property

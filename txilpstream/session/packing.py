@@ -98,6 +98,8 @@ class Packer:
         )
         if fragments or controls or isProbe:
             record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
+            if fragments:
+                state.streams.lastData = sequence
         self._path.sent(record, now)
         if state.tracer is not None:
             size = sum(len(frame.data) for frame in frames if isinstance(frame, StreamData))

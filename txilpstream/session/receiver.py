@@ -280,12 +280,13 @@ class Receiver:
                 state.events.append(DataArrived(frame.streamID))
 
     def _hearCloses(self, packet: StreamPacket) -> None:
-        """Closes come last: what is in the same packet came before."""
+        """Closes come last, as what is in the packet came before; in answers alone they are final."""
         for frame in packet.frames:
-            if isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode):
-                continue  # in an answer it is the last word, and this is not one
-            if isinstance(frame, _CLOSING):
+            isHalf = isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode)
+            if isinstance(frame, _CLOSING) and not isHalf:
                 HEARD[type(frame)](self._state, frame)
+        if self._state.overtaking:
+            self._state.hearHeld()
 
     # --- The answer --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from txilpstream.amounts import U64_MAX
 from txilpstream.errors import ErrorCode
 from txilpstream.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.session.configuration import SessionConfiguration
@@ -20,6 +21,9 @@ from txilpstream.wire.frames import (
     ConnectionNewAddress,
     Frame,
     StreamClose,
+    StreamData,
+    StreamDataBlocked,
+    StreamMaxData,
     StreamMoneyBlocked,
     StreamReceipt,
     encodeFrame,
@@ -59,11 +63,31 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
         if stream is not None:
             frames.append(announcer.maxMoney(stream))
             frames.append(announcer.maxData(stream))
+        elif streams.wasOpened(streamID):
+            _addUnread(state.configuration.streamWindow, streamID, packet, frames)
     if not state.destination:
         _addCloses(state, touched, frames)
     frames.append(announcer.connectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
         frames.append(announcer.maxStreamID())
+
+
+def _addUnread(
+    window: int, streamID: int, packet: StreamPacket, frames: list[Frame | bytes]
+) -> None:
+    """
+    What is sent on a stream that is over here is dropped, and its sender goes on to its end.
+
+    @param window: bytes that it may send beyond what it has.
+    """
+    for frame in packet.frames:
+        if isinstance(frame, StreamData) and frame.streamID == streamID:
+            end = frame.offset + len(frame.data)
+        elif isinstance(frame, StreamDataBlocked) and frame.streamID == streamID:
+            end = frame.maxOffset
+        else:
+            continue
+        frames.append(StreamMaxData(streamID, min(end + window, U64_MAX)))
 
 
 def _addDeaf(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:

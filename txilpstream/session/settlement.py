@@ -22,7 +22,7 @@ from txilpstream.session.inflight import SentPacket
 from txilpstream.session.offers import Offers
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
-from txilpstream.wire.frames import StreamClose, StreamData
+from txilpstream.wire.frames import ConnectionMaxData, StreamClose, StreamData
 from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
@@ -151,6 +151,7 @@ class Settlement:
     def _hear(self, sent: SentPacket, packet: StreamPacket, now: float) -> None:
         """Apply the frames of an authentic answer, and what it says by being one."""
         state = self._state
+        streams = state.streams
         state.authentic(now)
         state.isValidated = True
         if sent.controls:
@@ -160,10 +161,13 @@ class Settlement:
         try:
             for frame in packet.frames:
                 handler = HEARD.get(type(frame))
-                if handler is not None:
-                    if state.isClosed:
-                        return
-                    handler(state, frame)
+                if handler is None or (isinstance(frame, StreamClose) and state.hold(frame, now)):
+                    continue
+                if state.isClosed:
+                    return
+                handler(state, frame)
+                if isinstance(frame, ConnectionMaxData) and sent.sequence > streams.lastData:
+                    state.wasUnblocked |= streams.recount(frame.maxOffset)
         except PeerError as error:
             state.fail(error)
 

@@ -6,6 +6,7 @@ It knows how streams and the connection end; what the peer's frames change is in
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
@@ -39,6 +40,11 @@ LONGEST_MESSAGE: Final = 200
 """Characters of a close message that are sent: it must fit into a packet with others."""
 
 
+OVERTAKING: Final = 1.0
+"""Seconds for which a stream may still get what its peer sent before it said, in an answer, that it
+closes: a Prepare is hardly longer on its way than the answer that overtook it."""
+
+
 class SessionState:
     """
     One connection as both directions see it.
@@ -60,6 +66,8 @@ class SessionState:
     @ivar refusal: what the peer said beside a refusal, None if nothing.
     @ivar owesClose: whether a ConnectionClose is still to be sent.
     @ivar heardAt: when something authentic came last, in seconds.
+    @ivar overtaking: streams that the peer has closed in an answer, and until when what it sent
+        before may come.
     @ivar encrypted: Prepares and replies that were encrypted under this key by us.
     """
 
@@ -82,6 +90,7 @@ class SessionState:
         "isLeaving",
         "isValidated",
         "isWorn",
+        "overtaking",
         "owesClose",
         "peerIsDone",
         "refusal",
@@ -107,6 +116,7 @@ class SessionState:
         self.peerIsDone = False
         self.isClosed = False
         self.owesClose = False
+        self.overtaking: dict[int, float] = {}
         self.error: StreamError | None = None
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
@@ -207,6 +217,29 @@ class SessionState:
             stream.isEnded = stream.isDeaf = True
             self.events.append(StreamEnded(stream.streamID))
             self.finishStream(stream)
+
+    def hold(self, frame: StreamClose, now: float) -> bool:
+        """
+        A close in good order came in an answer: what the peer sent before it may be on its way in
+        a Prepare of its, so the stream ends with its next one, or when none has come for a while.
+
+        @return: whether it is to be heard later.
+        """
+        stream = self.streams.open.get(frame.streamID)
+        if frame.errorCode != ErrorCode.NO_ERROR or not self.isReachable:
+            return False
+        if stream is None or stream.isEnded:
+            return False
+        self.overtaking.setdefault(frame.streamID, now + OVERTAKING)
+        return True
+
+    def hearHeld(self, now: float = inf) -> None:
+        """Let the streams end whose close was held until now."""
+        for streamID in [each for each, until in self.overtaking.items() if until <= now]:
+            del self.overtaking[streamID]
+            stream = self.streams.open.get(streamID)
+            if stream is not None:
+                self.endReceiving(stream)
 
     def fail(self, error: PeerError) -> None:
         """The peer broke the protocol: close the connection with the code of the error."""

@@ -36,6 +36,7 @@ class Streams:
     @ivar unsent: bytes written to all streams that have not left yet.
     @ivar sendCredit: bytes that the peer takes on all streams.
     @ivar grant: bytes that we take on all streams.
+    @ivar lastData: the sequence of the last packet with new bytes.
     @ivar budget: bytes that are held for the application, shared with other connections.
     """
 
@@ -55,6 +56,7 @@ class Streams:
         self.sendCredit = SendCredit(INITIAL_CONNECTION_CREDIT)
         self.grant = Grant(configuration.connectionWindow)
         self.budget = budget
+        self.lastData = -1
 
     __slots__ = (
         "_configuration",
@@ -66,6 +68,7 @@ class Streams:
         "budget",
         "dataReady",
         "grant",
+        "lastData",
         "maxStreamID",
         "moneyReady",
         "open",
@@ -194,6 +197,20 @@ class Streams:
         stream.data.clear()
         self.unsent -= stream.queue.unsent
         self.sendCredit.used -= stream.queue.clear()
+
+    def recount(self, limit: int) -> bool:
+        """
+        Take a limit that is less than what was sent before it was told: ilp-protocol-stream counts
+        the bytes of the streams that it knows, and forgets those that are over. No other peer ever
+        says so, as a limit never shrinks.
+
+        @param limit: the peer's, in an answer to a packet that left after the last new bytes.
+        @return: whether more may be sent now.
+        """
+        if limit >= self.sendCredit.used:
+            return False
+        counted = sum(stream.queue.offset for stream in self.open.values())
+        return self.sendCredit.renew(limit - counted)
 
     def isBlocked(self) -> bool:
         """Whether something is to be sent that only the peer's word can let go."""

@@ -57,6 +57,17 @@ class SendCredit:
         self._isTold = True
         return isNew
 
+    def renew(self, room: int) -> bool:
+        """
+        The peer counts otherwise than we do: it takes so many bytes more than were sent.
+
+        @return: whether there is room now where there was none.
+        """
+        if room <= self.room:
+            return False
+        self.limit = self.used + room
+        return True
+
     @property
     def room(self) -> int:
         """Bytes that may still be sent; never negative."""

@@ -42,8 +42,10 @@ PREPARE: Final = 12
 FULFILL: Final = 13
 REJECT: Final = 14
 
-MAX_DATA_LENGTH: Final = 32767
-"""The most octets of data that a packet may carry (RFC 27)."""
+MAX_DATA_LENGTH: Final = 32767 + 64
+"""The most octets of data that a packet may carry: 32,767 (RFC 27), and some more, since
+ilp-protocol-stream fills packets beyond that, and other nodes let them pass. A session's own
+packets stay within 32,767."""
 
 ERROR_NAMES: Final[Mapping[str, str]] = {
     "F00": "Bad Request",
