@@ -33,6 +33,9 @@ _CLOSING: Final = encodeReject("T99", "", ERROR_NAMES["T99"])
 
 _SEGMENT_OCTETS: Final = 12
 
+MOST_RELEASED: Final = 16
+"""Connections that are over and still answer, some 12 kB each."""
+
 CLOCK_JUMP: Final = 5.0
 """Seconds by which the wall clock may run ahead of the reactor's before it is believed: a machine
 that slept."""
@@ -90,6 +93,7 @@ class Account(Turns):
         self._seconds = reactor.seconds
         self._anchor = wallClock() - reactor.seconds()
         self._routes: dict[str, Answerer] = {}
+        self._released: list[str] = []
         self._default: Answerer | None = None
         self._isOpen = False
         self._isDraining = False
@@ -193,15 +197,25 @@ class Account(Turns):
         """
         Give an address of its own to a connection.
 
-        @return: a segment to be appended to the account's address; L{detach} frees it.
+        @return: a segment to be appended to the account's address; L{detach} or L{release} frees
+            it.
         """
         segment = urlsafe_b64encode(self.randomBytes(_SEGMENT_OCTETS)).decode("ascii")
         self._routes[segment] = answerer
         return segment
 
     def detach(self, segment: str) -> None:
-        """Free a segment."""
+        """Free a segment at once."""
         self._routes.pop(segment, None)
+
+    def release(self, segment: str) -> None:
+        """
+        Free a segment when some more are released after it; until then its owner goes on answering
+        what was on its way when its connection ended.
+        """
+        self._released.append(segment)
+        if len(self._released) > MOST_RELEASED:
+            self.detach(self._released.pop(0))
 
     def setServer(self, answerer: Answerer | None) -> None:
         """

@@ -134,7 +134,7 @@ class StreamClient:
         connection = StreamConnection(account, configuration, keys, factory=factory, policy=policy)
         route.append(connection)
         if segment:
-            connection.onEnd = lambda _: account.detach(segment)
+            connection.onEnd = lambda _: account.release(segment)
         connection.wake()
         return connection
 

@@ -280,7 +280,7 @@ class Receiver:
                 state.events.append(DataArrived(frame.streamID))
 
     def _hearCloses(self, packet: StreamPacket) -> None:
-        """Closes come last, as what is in the packet came before; in answers alone they are final."""
+        """Closes come last: what is in the packet came before. Only in answers are they final."""
         for frame in packet.frames:
             isHalf = isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode)
             if isinstance(frame, _CLOSING) and not isHalf:

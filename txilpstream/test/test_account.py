@@ -201,6 +201,19 @@ class DispatchTests(AccountTestCase):
         account.detach(segment)
         self.assertEqual(self.code(account.receivePrepare(prepareTo(address))), "F02")
 
+    def test_released(self) -> None:
+        """A segment that is released is its owner's until some others were."""
+        account = self.open()
+        segments = [account.attach(lambda segment, prepare: b"late") for _ in range(17)]
+        for segment in segments[:-1]:
+            account.release(segment)
+        first = account.ownAddress(segments[0])
+        self.assertEqual(account.receivePrepare(prepareTo(first)), b"late")
+        account.release(segments[-1])
+        self.assertEqual(self.code(account.receivePrepare(prepareTo(first))), "F02")
+        last = account.ownAddress(segments[-1])
+        self.assertEqual(account.receivePrepare(prepareTo(last)), b"late")
+
     def test_server(self) -> None:
         """A server gets what nobody else has; there is one."""
         account = self.open()
