@@ -119,7 +119,6 @@ class EndTests:
         keeper = await self.begin()
         self.connection.abort("that was all")
         await self.connection.whenClosed()
-        await self.whenEnded(keeper)
         said = await self.whenReport(lambda said: said["isClosed"])
         self.assertIn("that was all", said["errors"][0])
         await self.checkBooks(PACKET)

@@ -37,7 +37,7 @@ _log = Logger()
 
 
 LAST_ANSWERS: Final = 2.0
-"""Seconds that answers are waited for when the stream has ended with money on its way."""
+"""Seconds that answers are waited for when the stream or the time is over with money on its way."""
 
 
 class _Protocol(StreamProtocol):
@@ -135,11 +135,17 @@ class Payer:
         """The time that the payment may take begins."""
         if self._timeout is not None:
             message = f"the payment was not over within {self._timeout:.3g} s"
-            self._later("timeout", self._timeout, self._end, message)
+            self._later("timeout", self._timeout, self._outOfTime, message)
+
+    def _outOfTime(self, message: str) -> None:
+        """Let nothing more leave, and wait a moment for what is on its way."""
+        self._later("answers", LAST_ANSWERS, self._end, message)
+        self.stop(message)
 
     def _later(self, name: str, seconds: float, function: Callable[..., Any], *with_: Any) -> None:
-        """Call something later, unless the payment is over by then."""
-        if not self.isOver:
+        """Call something later, unless the payment is over by then, or it will be called anyway."""
+        before = self._calls.get(name)
+        if not self.isOver and not (before and before.active()):
             self._calls[name] = self._account.reactor.callLater(seconds, function, *with_)
 
     def failed(self, failure: Failure) -> None:

@@ -10,6 +10,7 @@ C{statelesspayment}.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -35,6 +36,9 @@ _BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
 LONGEST_WAIT: Final = 60.0
 """Seconds after which a packet is refused whatever its expiry says: the live network's nodes hold
 none for longer than 30."""
+
+KEYS_REMEMBERED: Final = 1000
+"""Addresses whose keys need not be derived again, some 2 kB each: nothing else is kept of them."""
 
 MAXIMUM_WAITING: Final = 10_000
 """Packets, some 2 kB each without their data, for which the application and the store are asked
@@ -83,6 +87,7 @@ class StatelessReceiver:
         """
         self.account = account = accountFor(account, reactor)
         self._tokens = TokenFormats(secret, tokenFormats, account.randomBytes)
+        self._read = lru_cache(KEYS_REMEMBERED)(self._derive)
         self._store = store
         self._undecided = Undecided()
         self._accept = accept
@@ -165,12 +170,16 @@ class StatelessReceiver:
 
         done.addBoth(tell)
 
+    def _derive(self, segment: str) -> tuple[TokenDetails | None, SessionKeys]:
+        token, secret = self._tokens.read(segment)
+        return token, SessionKeys(secret)
+
     def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
         """Answer a Prepare for one of the addresses that were given out with this secret."""
         account = self.account
         now = account.now()
-        token, secret = self._tokens.read(segment)
-        packet = recognise(prepare, SessionKeys(secret), self._terms)
+        token, keys = self._read(segment)
+        packet = recognise(prepare, keys, self._terms)
         if packet is None or token is None or token.isExpired(now):
             return UNEXPECTED
         if self._stopping:

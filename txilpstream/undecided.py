@@ -19,26 +19,29 @@ class UndecidedCredit:
     @ivar amount: in the receiver's units.
     """
 
-    __slots__ = ("_highest", "_others", "amount")
+    __slots__ = ("_highest", "_others", "_revoked", "amount")
 
     def __init__(self, amount: int, others: list[UndecidedCredit]) -> None:
         self.amount = amount
         self._highest = 0
+        self._revoked = 0
         self._others = others
 
     def counted(self, total: int) -> None:
         """The store has counted it, and gives this total."""
         for each in self._others:
-            each._highest = max(each._highest, total)
+            each._highest = max(each._highest, total - self._revoked)
 
     def proved(self) -> int:
         """What the stream has received with this packet, and without what is undecided besides."""
-        return self._highest - sum(each.amount for each in self._others if each is not self)
+        others = sum(each.amount for each in self._others if each is not self)
+        return max(self.amount, self._highest - others)
 
     def revoked(self) -> None:
         """It was taken back."""
         for each in self._others:
             each._highest = max(0, each._highest - self.amount)
+            each._revoked += self.amount
 
 
 class Undecided:

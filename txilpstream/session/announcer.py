@@ -40,7 +40,7 @@ class Announcer:
     def __init__(self, configuration: SessionConfiguration, streams: Streams) -> None:
         self._configuration = configuration
         self._streams = streams
-        self._toldMaxStreamID = 0
+        self._toldMaxStreamID = -1
         self._encodedMaxStreamID = b""
 
     def build(self, kind: int, streamID: int) -> Frame | None:

@@ -21,13 +21,14 @@ __all__ = ["Evidence"]
 class Evidence:
     """Tells the controls of a path."""
 
-    __slots__ = ("_packer", "_passedInRound", "_path", "_state")
+    __slots__ = ("_packer", "_passedAt", "_passedInRound", "_path", "_state")
 
     def __init__(self, state: SessionState, path: Path, packer: Packer) -> None:
         self._state = state
         self._path = path
         self._packer = packer
         self._passedInRound = 0
+        self._passedAt = 0.0
 
     def pathTook(self, sent: SentPacket, delivered: int | None, now: float) -> None:
         """
@@ -43,6 +44,7 @@ class Evidence:
     def passed(self, sent: SentPacket, now: float) -> None:
         """The peer itself answered in time: the path is well."""
         self._passedInRound += 1
+        self._passedAt = now
         if self._path.control.answered(sent.sentAt, now):
             self._passedInRound = 0
 
@@ -62,7 +64,9 @@ class Evidence:
             if not isHopeful:
                 path.patience.sleep(now, 1.0)
         elif code[0] == "T":
-            if not isHopeful:
+            if code == "T01" and sent.sentAt > self._passedAt:
+                self.sleep(now)  # it lowers no rate, and so no round would ever end
+            elif not isHopeful:
                 self.sleepAfterRound(now)
         elif path.patience.isFinal(code, sentAt=sent.sentAt, now=now):
             self._state.end(ConnectionEnded(f"the path rejects with {code}", path.patience.rejects))

@@ -66,6 +66,7 @@ def _hearAddress(state: SessionState, frame: ConnectionNewAddress) -> None:
         state.introduce()
     state.destination = address
     state.isValidated = False
+    state.validatesFrom = None
     state.events.append(PeerAddressChanged(address))
 
 

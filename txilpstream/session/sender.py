@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from txilpstream.session.events import DataDrained, ReserveNeeded
+from txilpstream.session.events import ReserveNeeded
 from txilpstream.session.offers import Offers
 from txilpstream.session.packing import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
@@ -103,6 +103,8 @@ class Sender:
             mayClose = state.owesClose and not packets
             isReserved = self._packer.sequence < self._packer.reserved
             return self._close(now) if mayClose and isReserved else None
+        if state.validatesFrom is None:  # the first packet that goes to a new address
+            state.validatesFrom = self._packer.sequence
         most = state.configuration.maximumInFlight if state.isValidated else UNVALIDATED_IN_FLIGHT
         if len(packets) >= most:
             return None
@@ -197,16 +199,8 @@ class Sender:
     def _use(self, stream: SessionStream, size: int) -> None:
         """New bytes leave: use credit, and say so when it is used up."""
         state = self._state
-        streams, configuration = state.streams, state.configuration
-        credit = streams.sendCredit
-        stream.sendCredit.used += size
-        credit.used += size
-        unsent = stream.queue.unsent
-        streams.unsent -= size
-        if unsent < configuration.streamHighWater <= unsent + size:
-            state.events.append(DataDrained(stream.streamID))
-        if streams.unsent < configuration.connectionHighWater <= streams.unsent + size:
-            state.events.append(DataDrained(0))
+        state.useCredit(stream, size)
+        credit, unsent = state.streams.sendCredit, stream.queue.unsent
         if unsent and not stream.sendCredit.room:
             state.controls.add(StreamDataBlocked.type, stream.streamID)
         if unsent and not credit.room:

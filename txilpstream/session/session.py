@@ -248,7 +248,8 @@ class Session(Standing):
         state, most = self._state, self._configuration.maximumPacketCount
         if not state.isWorn:
             state.isWorn = state.isLeaving = True
-            state.events.append(KeyWorn(most - state.encrypted))
+            if not state.isClosed:
+                state.events.append(KeyWorn(most - state.encrypted))
         self._wearsAt = min(most - most // CLOSING_PART, most - 1)
         if state.encrypted >= self._wearsAt:
             self._wearsAt = most - 1
@@ -282,7 +283,7 @@ class Session(Standing):
             or not state.streams.isQuiet()
         ):
             return
-        if not state.configuration.halfOpen or state.peerIsDone:
+        if not state.configuration.halfOpen or state.peerIsDone or not state.destination:
             state.owesClose = True
             state.end(None)
         elif not state.hasSaidClose:

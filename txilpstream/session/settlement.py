@@ -153,7 +153,8 @@ class Settlement:
         state = self._state
         streams = state.streams
         state.authentic(now)
-        state.isValidated = True
+        if state.validatesFrom is not None and sent.sequence >= state.validatesFrom:
+            state.isValidated = True
         if sent.controls:
             for kind, streamID in state.controls.heard(sent.controls):
                 if kind == StreamClose.type:

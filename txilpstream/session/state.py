@@ -55,6 +55,8 @@ class SessionState:
     @ivar events: what the driver has not collected yet.
     @ivar destination: where the peer is, or empty.
     @ivar isValidated: whether something authentic came back from there.
+    @ivar validatesFrom: the number of the first packet that went there, None before one has: what
+        answers an earlier one came from somewhere else.
     @ivar assetDetails: the peer's asset code and scale, None until it tells them.
     @ivar isLeaving: whether no streams are opened any more; when none is open it is closed.
     @ivar isDraining: whether the connection is to be closed when all is sent.
@@ -96,6 +98,7 @@ class SessionState:
         "refusal",
         "streams",
         "tracer",
+        "validatesFrom",
         "wasUnblocked",
     )
 
@@ -107,6 +110,7 @@ class SessionState:
         self.events: list[Event] = []
         self.destination = configuration.destinationAddress
         self.isValidated = not configuration.isServer
+        self.validatesFrom: int | None = 0
         self.hasAnswered = False
         self.assetDetails: tuple[str, int] | None = None
         self.isLeaving = False
@@ -147,6 +151,18 @@ class SessionState:
         if not self.hasAnswered:
             self.hasAnswered = True
             self.events.append(PeerAnswered())
+
+    def useCredit(self, stream: SessionStream, size: int) -> None:
+        """New bytes of a stream leave; producers go on where that goes below a mark."""
+        streams, configuration = self.streams, self.configuration
+        stream.sendCredit.used += size
+        streams.sendCredit.used += size
+        unsent = stream.queue.unsent
+        streams.unsent -= size
+        if unsent < configuration.streamHighWater <= unsent + size:
+            self.events.append(DataDrained(stream.streamID))
+        if streams.unsent < configuration.connectionHighWater <= streams.unsent + size:
+            self.events.append(DataDrained(0))
 
     # --- Ends -----------------------------------------------------------------------------
 

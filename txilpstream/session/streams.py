@@ -207,7 +207,7 @@ class Streams:
         @param limit: the peer's, in an answer to a packet that left after the last new bytes.
         @return: whether more may be sent now.
         """
-        if limit >= self.sendCredit.used:
+        if limit >= min(self.sendCredit.used, self.sendCredit.limit):
             return False
         counted = sum(stream.queue.offset for stream in self.open.values())
         return self.sendCredit.renew(limit - counted)

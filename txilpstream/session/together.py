@@ -37,9 +37,7 @@ def takeData(
     room = min(stream.sendCredit.room, credit.room)
     if queue.unsent and room:
         offset, data = queue.nextNew(room)
-        stream.sendCredit.used += len(data)
-        credit.used += len(data)
-        state.streams.unsent -= len(data)
+        state.useCredit(stream, len(data))
         frames.append(StreamData(stream.streamID, offset, data))
         fragments.append((stream.streamID, offset, len(data)))
     return tuple(fragments)

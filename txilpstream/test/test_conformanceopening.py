@@ -288,6 +288,20 @@ class MigrationTests(SynchronousTestCase):
         pair.server.session.receiveReply(sequence, answer, now=pair.now)
         self.assertGreater(len(self.drain()), 4)
 
+    def test_S18_oldAddress(self) -> None:
+        """An answer to a packet that went to the old address says nothing of the new one."""
+        pair = self.pair = Pair(None, {"fragmentSize": 1000})
+        pair.pay(10)
+        streamID = pair.server.open()
+        pair.run(1)
+        pair.server.session.sendData(streamID, bytes(1_000_000))
+        packet = pair.server.session.nextPacket(now=pair.now)
+        assert packet is not None
+        give(pair, ConnectionNewAddress("test.victim"))
+        answer = pair.deliver(pair.client, decodePrepare(packet.data))
+        pair.server.session.receiveReply(packet.sequence, answer, now=pair.now)
+        self.assertEqual(self.drain(), ["test.victim"] * 4)
+
 
 class AssetTests(SynchronousTestCase):
     """Assets of both ends."""

@@ -14,6 +14,7 @@ from txilpstream.endpoints import StreamClientEndpoint
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.session.events import (
     ConnectionClosed,
+    DataDrained,
     KeyWorn,
     StreamClosed,
     StreamEnded,
@@ -257,6 +258,14 @@ class HalfOpenTests(SynchronousTestCase):
             for end in (pair.client, pair.server):
                 self.assertTrue(end.session.isClosed, (client, server))
 
+    def test_S34_unreachable(self) -> None:
+        """A server that cannot say that it has closed its half ends the connection as a whole."""
+        pair = Pair({"halfOpen": True, "sourceAddress": ""}, {"halfOpen": True})
+        pair.pay(10)
+        pair.server.session.close()
+        pair.run(1)
+        self.assertEqual(pair.server.seen(ConnectionClosed), [ConnectionClosed(None)])
+
     def test_S34_nothingOpen(self) -> None:
         """A close that finds no stream open is answered with a close."""
         pair = Pair({"halfOpen": True}, {"halfOpen": True})
@@ -351,6 +360,19 @@ class MarkTests(TappedTestCase):
         counts = [later.count(str(number)) for number in self.connection.streams]
         self.assertGreater(min(counts), max(counts) // 4, counts)
         self.assertEqual(len(self.order), 3000)
+
+    def test_M26_dataBesideMoney(self) -> None:
+        """Bytes that leave beside money make room for producers of other streams too."""
+        pair = Pair({"streamHighWater": 50, "connectionHighWater": 100, "acceptAnyRate": True})
+        session = pair.client.session
+        first, second = pair.client.open(), pair.client.open()
+        session.sendWithMoney(first, bytes(100))
+        self.assertTrue(session.isFull(session.stream(second)))
+        session.sendMoney(first, 5)
+        pair.run(5)
+        self.assertFalse(session.isFull(session.stream(second)))
+        drained = [event.streamID for event in pair.client.seen(DataDrained)]
+        self.assertEqual(drained, [first, 0])
 
     def test_M26_abort(self) -> None:
         """A stream that is aborted with all that waits lets the others go on."""

@@ -160,6 +160,8 @@ class PacketTests(SynchronousTestCase):
         reply = replyOf(peer, prepare)
         assert isinstance(reply, Fulfill)
         self.assertEqual(reply.fulfillment, fulfillment)
+        prepare.executionCondition = bytes(32)
+        self.assertNotIsInstance(replyOf(peer, prepare), Fulfill)
         pair = Pair()
         pair.pay(5)
         payments = [each for each in pair.client.prepares if each.amount]

@@ -159,3 +159,13 @@ class EvidenceTests(SynchronousTestCase):
         self.assertEqual(money.sent + money.unanswered, 10_000)
         self.assertGreater(money.unanswered, 0)
         self.assertEqual(money.sent, pair.client.took)
+
+    def test_unreachableIsNoFlood(self) -> None:
+        """While the peer cannot be reached, few packets ask whether it can be again."""
+        pair = Pair({"maximumPacketAmount": 1000, "maximumPacketsPerSecond": 1000})
+        pair.pay(10**12)
+        before = len(pair.client.prepares)
+        self.assertGreater(before, 1000)
+        pair.client.out = lambda prepare: rejecting("T01")
+        pair.run(10)
+        self.assertLess(len(pair.client.prepares) - before, 1000)

@@ -13,6 +13,7 @@ from txilpstream.amounts import Ratio
 from txilpstream.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PaymentResult
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
+from txilpstream.payer import LAST_ANSWERS
 from txilpstream.payments import Payment, Quote, pay, quote
 from txilpstream.paymentstate import PaymentState
 from txilpstream.plugins.memory import memoryPair
@@ -311,6 +312,20 @@ class EndingTests(PaymentTestCase):
         self.assertEqual(trips * ROUND_TRIP, 3.0)
         self.assertIn("3 s", str(error))
         self.assertGreaterEqual(error.result.sent, 1000)
+
+    def test_timeoutWaitsForAnswers(self) -> None:
+        """What is on its way when the time is over is waited for a moment, and no longer."""
+        self.start(MaximumPacketAmount(10))
+        error, trips = self.timed(self.pay(sourceAmount=1_000_000, timeout=1))
+        self.assertIsInstance(error, PaymentError)
+        self.assertEqual((error.result.inDoubt, error.result.sent), (0, self.received()))
+        self.assertLess(trips * ROUND_TRIP, 1.2)
+        self.right.plugin.deregisterDataHandler()
+        self.right.plugin.registerDataHandler(lambda data: Deferred())
+        paying = self.pay(sourceAmount=100, minimumRate=Ratio(1), timeout=1)
+        error, trips = self.timed(paying)
+        self.assertEqual((error.result.inDoubt, error.result.sent), (100, 0))
+        self.assertAlmostEqual(trips * ROUND_TRIP, 1 + LAST_ANSWERS, places=1)
 
     def test_cancel(self) -> None:
         """Cancelling ends it at once; nothing more leaves, and what is on its way is in doubt."""

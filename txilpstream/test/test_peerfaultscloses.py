@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import ErrorCode, LocalError
-from txilpstream.session.events import StreamClosed, StreamEnded
+from txilpstream.session.events import ConnectionClosed, StreamClosed, StreamEnded
 from txilpstream.session.state import OVERTAKING
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import Pair
@@ -179,6 +179,27 @@ class CountTests(SynchronousTestCase):
         pair.run(20)
         used = sum(stream.sendCredit.used for stream in pair.client.streams.values())
         self.assertLessEqual(used, 1 << 16)
+
+
+class SmallLimitTests(SynchronousTestCase):
+    """A peer whose first limit is below what was sent before it was heard is not such a one."""
+
+    def test_correctLimitIsKeptOverStreams(self) -> None:
+        """Its limit holds also when the streams that were sent on are over."""
+        pair = Pair({}, {"connectionWindow": 60_000})
+        pair.server.isReading = False
+        streamIDs = [pair.client.open() for _ in range(4)]
+        for streamID in streamIDs:
+            pair.client.session.sendData(streamID, bytes(16_384))
+            pair.client.session.closeStream(streamID)
+        pair.run(5)
+        for streamID in streamIDs:
+            pair.server.session.closeStream(streamID)
+        pair.run(5)
+        pair.client.session.sendData(pair.client.open(), bytes(16_000))
+        pair.run(30)
+        self.assertEqual(pair.client.seen(ConnectionClosed), [])
+        self.assertEqual(pair.server.seen(ConnectionClosed), [])
 
 
 class UnsaidTests(SynchronousTestCase):

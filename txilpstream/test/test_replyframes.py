@@ -53,6 +53,11 @@ class ReplyFramesTests(SynchronousTestCase):
         self.state.streams.maxStreamID = 22
         self.assertEqual(self.limits()[1:], [frames.ConnectionMaxStreamID(22)])
 
+    def test_noStreams(self) -> None:
+        """A side that takes no streams says so."""
+        self.state.streams.maxStreamID = 0
+        self.assertIn(frames.ConnectionMaxStreamID(0), self.limits())
+
     def test_asset(self) -> None:
         """Who tells its address is told our asset, if there is one to tell."""
         address = frames.ConnectionNewAddress("test.peer")

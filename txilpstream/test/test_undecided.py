@@ -46,6 +46,19 @@ class UndecidedTests(SynchronousTestCase):
         self.undecided.end(*HERE, self.late)
         self.assertEqual(self.other.proved(), 105)
 
+    def test_neverLessThanItself(self) -> None:
+        """A packet that is fulfilled proves what it brought, however much is undecided besides."""
+        self.other.counted(5)
+        self.assertEqual(self.other.proved(), 5)
+
+    def test_revokedMeanwhile(self) -> None:
+        """A total that was counted before something was taken back, and told after, is less."""
+        self.late.counted(1000)
+        self.late.revoked()
+        self.undecided.end(*HERE, self.late)
+        self.other.counted(1005)
+        self.assertEqual(self.other.proved(), 5)
+
     def test_nothingIsKept(self) -> None:
         """When all is decided, what was counted before is the store's alone to say."""
         self.late.counted(5000)
