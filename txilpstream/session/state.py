@@ -241,10 +241,15 @@ class SessionState:
 
         @return: whether it is to be heard later.
         """
-        stream = self.streams.open.get(frame.streamID)
+        streams, streamID = self.streams, frame.streamID
+        stream = streams.open.get(streamID)
         if frame.errorCode != ErrorCode.NO_ERROR or not self.isReachable:
             return False
-        if stream is None or stream.isEnded:
+        if stream is None:  # what opens it may be on its way as well
+            isToCome = streams.isRemote(streamID) and not streams.wasOpened(streamID)
+            if not (isToCome and 0 < streamID <= streams.maxStreamID):
+                return False
+        elif stream.isEnded:
             return False
         self.overtaking.setdefault(frame.streamID, now + OVERTAKING)
         return True

@@ -11,7 +11,7 @@ from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.session.events import ConnectionClosed, StreamClosed, StreamEnded
 from txilpstream.session.state import OVERTAKING
 from txilpstream.test.handpeer import HandPeer
-from txilpstream.test.sessions import Pair
+from txilpstream.test.sessions import Pair, nothing
 from txilpstream.test.test_conformancebase import openPacket
 from txilpstream.wire.frames import (
     ConnectionMaxData,
@@ -99,6 +99,22 @@ class OvertakingTests(SynchronousTestCase):
         self.poke()
         self.pair.run(2 * OVERTAKING)
         self.assertEqual(len(self.pair.client.seen(StreamEnded)), 1)
+
+    def test_closeBeforeTheStreamIsOpen(self) -> None:
+        """The close may overtake all that is said on the stream, what opens it too."""
+        pair = self.pair
+        wrong = [StreamClose(streamID, ErrorCode.NO_ERROR) for streamID in (0, 3, 22, 2)]
+        pair.client.back = rewriting(pair, lambda frames: [*frames, *wrong])
+        self.poke()
+        pair.client.back = nothing
+        streamID = pair.server.open()
+        self.assertEqual(streamID, 2)
+        pair.server.session.sendData(streamID, b"all of it")
+        pair.run(0.5)
+        self.assertEqual(bytes(pair.client.data[2]), b"all of it")
+        self.assertEqual(pair.client.seen(StreamEnded), [StreamEnded(2)])
+        self.poke()
+        self.assertEqual(pair.client.seen(ConnectionClosed), [])
 
     def test_errorsAreHeardAtOnce(self) -> None:
         """A close with an error waits for nothing."""
