@@ -130,6 +130,7 @@ class StreamTestCase(SceneTestCase):
     @ivar factory: has made the protocols of all its streams.
     @ivar server: ours, if we are one.
     @ivar plugin: the URL with which the peer comes to the hub.
+    @ivar before: how many connections the peer knew before this one.
     """
 
     peer = "ilp-protocol-stream"
@@ -141,6 +142,7 @@ class StreamTestCase(SceneTestCase):
     factory: KeeperFactory
     server: StreamServer
     plugin: str
+    before = 0
 
     def driver(self) -> Peer:
         """A process of the peer's."""
@@ -240,6 +242,7 @@ class StreamTestCase(SceneTestCase):
 
     async def meetAgain(self) -> None:
         """Open another connection after the first has ended."""
+        self.before = len(await self.reports())
         if self.role == "payer":
             await self.connectThem(self.server.generateCredentials())
             return
@@ -300,13 +303,17 @@ class StreamTestCase(SceneTestCase):
     async def whenReport(
         self, isTrue: Callable[[dict[str, Any]], object], seconds: float = 20.0
     ) -> dict[str, Any]:
-        """Wait until what the peer says is as it should be."""
+        """
+        Wait until what the peer says of a connection is as it should be. Its server makes another
+        one of a packet that comes when it has ended the first.
+        """
         for _ in range(int(seconds / 0.02)):
-            said = await self.report()
-            if isTrue(said):
-                return said
+            reports = (await self.reports())[self.before :]
+            for said in reversed(reports):
+                if isTrue(said):
+                    return said
             await self.sleep(0.02)
-        raise AssertionError(f"the peer still says after {seconds} s: {said}")
+        raise AssertionError(f"the peer still says after {seconds} s: {reports}")
 
     async def streamReport(
         self, keeper: Keeper, isTrue: Callable[[dict[str, Any]], object] = bool
