@@ -19,6 +19,7 @@ from txilpstream.account import Account
 from txilpstream.client import CONNECT_TIMEOUT, StreamClient
 from txilpstream.connection import StreamConnection
 from txilpstream.credentials import Credentials
+from txilpstream.errors import ConnectionEnded
 from txilpstream.server import StreamServer
 
 __all__ = ["StreamClientEndpoint", "StreamServerEndpoint"]
@@ -76,6 +77,7 @@ class StreamClientEndpoint:
         if connection is not None and connection.session.isClosing:
             if not connection.session.isClosed:
                 closed = connection.whenClosed()
+                closed.addTimeout(self._timeout, account.reactor, self._onTimeout)
                 return closed.addCallback(lambda _: self._cbOpen(account, protocolFactory))
             connection = None
         if connection is None:
@@ -84,6 +86,9 @@ class StreamClientEndpoint:
             return connection.openStream(protocolFactory)
         connected = self._client.whenConnected(connection, self._timeout)
         return connected.addCallback(self._cbConnected, protocolFactory)
+
+    def _onTimeout(self, result: object, timeout: float) -> None:
+        raise ConnectionEnded(f"the connection before this one did not end within {timeout} s")
 
     def _cbConnected(
         self, connection: StreamConnection, protocolFactory: IProtocolFactory

@@ -103,6 +103,7 @@ class StreamServer:
         self._isStopping = False
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._encrypted: OrderedDict[str, int] = OrderedDict()
         self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
     def generateCredentials(
@@ -204,6 +205,8 @@ class StreamServer:
         """Answer a packet of which no open connection is known."""
         if known is not None and not known.session.isAnew(prepare):
             return known.receivePrepare(segment, prepare)
+        if known is not None:
+            self._remember(segment, known)
         connection = self._recognise(segment, prepare)
         if connection is None:
             return _UNEXPECTED
@@ -238,6 +241,7 @@ class StreamServer:
             connectionTag=token.connectionTag,
             receiptNonce=token.receiptNonce,
             receiptSecret=token.receiptSecret,
+            encryptedBefore=self._encrypted.get(segment, 0),
         )
         connection = StreamConnection(
             self.account,
@@ -258,12 +262,20 @@ class StreamServer:
             connection = self.connections[segment]
             if connection.mayBeLetGo:
                 connection.letGo()
+                self._remember(segment, connection)
                 del self.connections[segment]
                 return True
         return False
 
+    def _remember(self, segment: str, connection: StreamConnection) -> None:
+        """Whoever comes back to an address encrypts under the same key (RFC 29 section 5.1.3)."""
+        self._encrypted[segment] = connection.session.packetsEncrypted
+        if len(self._encrypted) > MOST_ENDED:
+            self._encrypted.popitem(last=False)
+
     def _linger(self, segment: str, connection: StreamConnection) -> None:
         """Answer late packets of a closed connection for a while; no server, no packets."""
+        self._remember(segment, connection)
         if connection.session.isUsed:
             self._ended[segment] = None
             if len(self._ended) > MOST_ENDED:
@@ -276,6 +288,7 @@ class StreamServer:
     def _forget(self, segment: str, connection: StreamConnection) -> None:
         del self._lingering[connection]
         if self.connections.get(segment) is connection:
+            self._remember(segment, connection)
             del self.connections[segment]
 
 

@@ -31,6 +31,7 @@ _NOT_OPTIONS: Final = frozenset(
         "destinationAddress",
         "sourceAddress",
         "connectionTag",
+        "encryptedBefore",
         "receiptNonce",
         "receiptSecret",
     )
@@ -82,6 +83,8 @@ class SessionConfiguration:
     @ivar receiveTolerance: by how much of what remains a packet may exceed a money limit: a
         sender that rounds an exchange rate is no attacker.
     @ivar maximumPacketCount: packets and replies encrypted under one key (RFC 29 5.1.3).
+    @ivar encryptedBefore: how many were encrypted under this key before, by connections that are
+        over.
     @ivar padTo: every STREAM packet gets zero octets until it has so many.
     @ivar connectionTag: what the server's owner wrote into the address.
     @ivar receiptNonce: 16 octets if receipts are to be made (RFC 39), else empty.
@@ -119,6 +122,7 @@ class SessionConfiguration:
     halfOpen: bool = False
     receiveTolerance: Ratio = _ONE_PERCENT
     maximumPacketCount: int = 1 << 31
+    encryptedBefore: int = 0
     padTo: int = 0
     connectionTag: str = ""
     receiptNonce: bytes = b""

@@ -31,6 +31,8 @@ class Deadlines:
     __slots__ = (
         "_configuration",
         "_drainedAt",
+        "_got",
+        "_gotAt",
         "_offers",
         "_path",
         "_sender",
@@ -55,6 +57,8 @@ class Deadlines:
         self.fulfilledAt: float | None = None
         self.moneyAt: float | None = None
         self._drainedAt: float | None = None
+        self._got = (-1, -1)
+        self._gotAt = NEVER
 
     def fulfilled(self, amount: int, hasData: bool, now: float) -> None:
         """A packet was fulfilled: what still waits has as long again."""
@@ -64,13 +68,21 @@ class Deadlines:
         if self._drainedAt is not None and (amount or hasData):
             self._drainedAt = now
 
+    def _noteHalf(self, now: float) -> None:
+        """Our half is closed: remember when the peer has sent something in its own."""
+        self._drainedAt = None
+        streams = self._state.streams
+        money = sum(stream.moneyIn.totalReceived for stream in streams.open.values())
+        if (got := (streams.grant.received, money)) != self._got:
+            self._got, self._gotAt = got, now
+
     def note(self, now: float) -> None:
         """Remember since when something waits to be fulfilled, and forget it if nothing does."""
         sender, state, inFlight = self._sender, self._state, self._path.inFlight
         if state.heardAt is None:
             state.heardAt = now
         if state.hasSaidClose:
-            self._drainedAt = None
+            self._noteHalf(now)
         elif state.isDraining and self._drainedAt is None:
             self._drainedAt = now
         if not state.destination:
@@ -102,6 +114,9 @@ class Deadlines:
         elif self.moneyAt is not None and now >= self.moneyAt + deadline:
             self.moneyAt = None
             self._offers.fail(f"no money was fulfilled for {deadline} s")
+        elif now >= self._gotAt + self._configuration.idleTimeout:
+            state.owesClose = True
+            state.end(ConnectionEnded("the peer neither closed the connection nor sent anything"))
         elif now >= self._idleAt():
             state.owesClose = True  # the peer may wait longer, and would find nobody any more
             state.end(ConnectionEnded("nothing was heard of the peer for too long"))
@@ -119,6 +134,7 @@ class Deadlines:
             moment = min(moment, self.moneyAt + deadline)
         if self._drainedAt is not None:
             moment = min(moment, self._drainedAt + deadline)
+        moment = min(moment, self._gotAt + self._configuration.idleTimeout)
         if state.overtaking:
             moment = min(moment, *state.overtaking.values())
         return moment

@@ -45,6 +45,11 @@ class Standing(StreamCommands):
         return self._state.isWorn
 
     @property
+    def packetsEncrypted(self) -> int:
+        """How many packets, answers included, this end has encrypted under its key."""
+        return self._state.encrypted
+
+    @property
     def packetsLeft(self) -> int:
         """How many packets, answers included, this end may still encrypt under its key."""
         return max(0, self._configuration.maximumPacketCount - self._state.encrypted)

@@ -125,7 +125,7 @@ class SessionState:
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
         self.heardAt: float | None = None
-        self.encrypted = 0
+        self.encrypted = configuration.encryptedBefore
         self.wasUnblocked = False
         self.refusal: str | None = None
         self.tracer: Any = None

@@ -10,6 +10,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from txilpstream.crypto import SessionKeys
 from txilpstream.endpoints import StreamClientEndpoint
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.session.events import (
@@ -185,6 +186,31 @@ class WornTests(TappedTestCase):
         self.assertTrue(connection.session.isClosed)
 
 
+class SameKeyTests(TappedTestCase):
+    """Connections that follow each other under one key."""
+
+    def test_S37_C4_sameKey(self) -> None:
+        """A server counts what it encrypts under a key, whoever comes back with it."""
+        for wait in (1, 60):  # while the one before still answers, and after
+            self.listen(maximumPacketCount=30)
+            credentials = self.server.generateCredentials()
+            self.keys = SessionKeys(credentials.sharedSecret)
+            del self.exchanges[:]
+            for _ in range(12):
+                connection = self.client.start(credentials)
+                for _ in range(5):
+                    connection.session.ping()
+                    connection.wake()
+                    self.run_(0.2)
+                connection.abort()
+                self.run_(wait)
+            sealed = [each.answered for each in self.sent("left") if each.answered]
+            self.assertLessEqual(len(sealed) + len(self.sent("right")), 30)
+            self.assertGreater(len(sealed), 20)
+            self.port.stopListening()
+            self.run_()
+
+
 class HalfOpenTests(SynchronousTestCase):
     """Connections of which one end is closed and the other is not."""
 
@@ -248,6 +274,15 @@ class HalfOpenTests(SynchronousTestCase):
             self.assertEqual(len(end.seen(ConnectionClosed)), 1)
         self.assertIsInstance(pair.client.seen(ConnectionClosed)[0].error, ConnectionEnded)
 
+    def test_S34_nothingButPings(self) -> None:
+        """A peer that says that it is there, and sends nothing, holds nobody up."""
+        pair = self.close(True, True)
+        for _ in range(8):
+            pair.server.session.ping()
+            pair.run(10)
+        self.assertIn("nor sent anything", str(pair.client.seen(ConnectionClosed)[0].error))
+        self.assertTrue(pair.server.session.isClosed)
+
     def test_S34_otherMind(self) -> None:
         """Where only one end is of this mind, the connection ends with the first close."""
         for client, server in ((True, False), (False, True), (False, False)):
@@ -277,6 +312,30 @@ class HalfOpenTests(SynchronousTestCase):
         pair.run(2)
         for end in (pair.client, pair.server):
             self.assertEqual(end.seen(ConnectionClosed), [ConnectionClosed(None)])
+
+
+class HalfOpenEndpointTests(TappedTestCase):
+    """An endpoint whose connection is closed at the other end only."""
+
+    def test_S34_endpointWaits(self) -> None:
+        """It waits for the end of that one, but not for ever."""
+        self.listen(halfOpen=True)
+        credentials = self.server.generateCredentials()
+        endpoint = StreamClientEndpoint(self.client, credentials, timeout=5, halfOpen=True)
+        near = self.after(endpoint.connect(Recorders()))
+        self.run_()
+        self.back.close()
+        self.run_(2)
+        waiting, gone = endpoint.connect(Recorders()), endpoint.connect(Recorders())
+        gone.cancel()
+        self.failureResultOf(gone)
+        self.run_(4)
+        self.assertNoResult(waiting)
+        self.run_(2)
+        error = self.failureResultOf(waiting, ConnectionEnded).value
+        self.assertIn("within 5 s", str(error))
+        near.transport.loseConnection()
+        self.after(endpoint.connect(Recorders()), 3)
 
 
 class BlockedTests(SynchronousTestCase):
