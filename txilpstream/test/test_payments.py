@@ -309,7 +309,7 @@ class EndingTests(PaymentTestCase):
     def test_timeout(self) -> None:
         """A time limit ends it, whatever is on its way."""
         error, trips = self.timed(self.stalled(timeout=3))
-        self.assertEqual(trips * ROUND_TRIP, 3.0)
+        self.assertTrue(-0.001 < trips * ROUND_TRIP - 3.0 < ROUND_TRIP + 0.01, trips)
         self.assertIn("3 s", str(error))
         self.assertGreaterEqual(error.result.sent, 1000)
 

@@ -181,7 +181,8 @@ class PaymentTests(PaymentTestCase):
             self.start(RejectWith("T00", 1.0))
             error, trips = self.timed(self.pay(sourceAmount=5, timeout=seconds))
             self.assertIsInstance(error, PaymentError)
-            self.assertAlmostEqual(trips * ROUND_TRIP, seconds, places=3)
+            # The answer to what left last may come one round trip later.
+            self.assertTrue(-0.001 < trips * ROUND_TRIP - seconds < ROUND_TRIP + 0.01, trips)
 
     def test_quoteHasItsScale(self) -> None:
         """Quilt: what a quote says is rounded to whole units of the asset."""
