@@ -37,7 +37,7 @@ LONGEST_WAIT: Final = 60.0
 """Seconds after which a packet is refused whatever its expiry says: the live network's nodes hold
 none for longer than 30."""
 
-KEYS_REMEMBERED: Final = 1000
+KEYS_REMEMBERED: Final = 100
 """Addresses whose keys need not be derived again, some 2 kB each: nothing else is kept of them."""
 
 MAXIMUM_WAITING: Final = 10_000

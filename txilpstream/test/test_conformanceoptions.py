@@ -151,6 +151,20 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(closes, [ConnectionClose(ErrorCode.NO_ERROR, "")])
 
 
+    def test_C4_notAfterTheEnd(self) -> None:
+        """Of a connection that is over nothing is told any more."""
+        session = Pair({"maximumPacketCount": 3}).client.session
+        session.openStream()
+        self.assertIsNotNone(session.nextPacket(now=0.0))
+        session.ping()
+        self.assertIsNotNone(session.nextPacket(now=0.0))
+        session.abort(None)
+        session.nextEvents()
+        session.nextPacket(now=0.0)
+        self.assertTrue(session.isWorn)
+        self.assertEqual(session.nextEvents(), [])
+
+
 class WornTests(TappedTestCase):
     """The same, over connections."""
 

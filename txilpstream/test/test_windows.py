@@ -28,6 +28,13 @@ class SendCreditTests(SynchronousTestCase):
         credit.hear(10)
         self.assertEqual((credit.limit, credit.room), (10, 0))
 
+    def test_renew(self) -> None:
+        """Who counts otherwise gives room, and never takes any away."""
+        credit = SendCredit(10)
+        credit.used = 8
+        self.assertEqual((credit.renew(2), credit.room), (False, 2))
+        self.assertEqual((credit.renew(5), credit.room, credit.limit), (True, 5, 13))
+
     def test_firstWord(self) -> None:
         """The first word counts even if it is small: before it there was an assumption."""
         for word, isNew in ((100, True), (1 << 20, True), (INITIAL_CONNECTION_CREDIT, False)):
