@@ -150,7 +150,6 @@ class KeyTests(SynchronousTestCase):
         closes = framesOf(self.pair, client.prepares, ConnectionClose)
         self.assertEqual(closes, [ConnectionClose(ErrorCode.NO_ERROR, "")])
 
-
     def test_C4_notAfterTheEnd(self) -> None:
         """Of a connection that is over nothing is told any more."""
         session = Pair({"maximumPacketCount": 3}).client.session
