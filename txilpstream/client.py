@@ -15,14 +15,12 @@ from txilpstream.credentials import Credentials
 from txilpstream.crypto import SessionKeys
 from txilpstream.errors import LocalError
 from txilpstream.session.configuration import configure
+from txilpstream.tokens import RANDOM_TOKEN_LENGTH
 
 __all__ = ["CONNECT_TIMEOUT", "StreamClient"]
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds within which the peer must have answered."""
-
-INTERLEDGER_RS_TOKEN: Final = 24
-"""Characters of a token that interledger-rs makes: 18 octets."""
 
 
 class StreamClient:
@@ -144,7 +142,7 @@ def mustBeReachable(credentials: Credentials) -> bool:
     Whether a server may not read a packet with an empty address: those of interledger-rs and of
     Quilt do not, and are known by the length of their tokens.
     """
-    return len(credentials.destinationAddress.rpartition(".")[2]) == INTERLEDGER_RS_TOKEN
+    return len(credentials.destinationAddress.rpartition(".")[2]) == RANDOM_TOKEN_LENGTH
 
 
 def _check(credentials: Credentials, options: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from txilpstream.wire.oer import encodeVarUInt, readUInt8, readVarOctets, readVa
 __all__ = [
     "ILP_PROTOCOL_STREAM",
     "INTERLEDGER_RS",
+    "RANDOM_TOKEN_LENGTH",
     "STREAM_RECEIVER",
     "TokenDetails",
     "TokenFormats",
@@ -46,8 +47,8 @@ INTERLEDGER_RS: Final = "interledger-rs"
 
 _FORMATS: Final = (ILP_PROTOCOL_STREAM, STREAM_RECEIVER, INTERLEDGER_RS)
 
-_RANDOM_TOKEN_LENGTH: Final = 24
-"""Characters of a token of interledger-rs; each of the others has 39 or more."""
+RANDOM_TOKEN_LENGTH: Final = 24
+"""Characters of a token of interledger-rs, 18 octets; each of the others has 39 or more."""
 
 _TOKEN_NONCE_LENGTH: Final = 18
 
@@ -184,7 +185,7 @@ class TokenFormats:
                 details = decode(_open(aead, octets))
             except (InvalidTag, DecodeError):
                 continue
-        if self._isRandomRead and octets and len(text) == _RANDOM_TOKEN_LENGTH:
+        if self._isRandomRead and octets and len(text) == RANDOM_TOKEN_LENGTH:
             # The secret is derived from the characters here, everywhere else from the octets.
             return _RANDOM, self._reader.sharedSecret(text.encode("ascii"))
         return details, self._reader.sharedSecret(octets)

@@ -283,7 +283,7 @@ class Session(Standing):
             or not state.streams.isQuiet()
         ):
             return
-        if not state.configuration.halfOpen or state.peerIsDone or not state.destination:
+        if not state.configuration.halfOpen or state.isPeerDone or not state.destination:
             state.owesClose = True
             state.end(None)
         elif not state.hasSaidClose:

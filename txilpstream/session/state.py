@@ -62,7 +62,7 @@ class SessionState:
     @ivar isDraining: whether the connection is to be closed when all is sent.
     @ivar isWorn: whether its key has encrypted almost as many packets as it may.
     @ivar hasSaidClose: whether our half is closed and the peer's is not (RFC 29 section 4.6).
-    @ivar peerIsDone: whether the peer's half is closed and ours is not.
+    @ivar isPeerDone: whether the peer's half is closed and ours is not.
     @ivar isClosed: whether it is over.
     @ivar tracer: the L{Tracer <txilpstream.session.tracing.Tracer>}, None if nobody traces.
     @ivar refusal: what the peer said beside a refusal, None if nothing.
@@ -90,11 +90,11 @@ class SessionState:
         "isClosed",
         "isDraining",
         "isLeaving",
+        "isPeerDone",
         "isValidated",
         "isWorn",
         "overtaking",
         "owesClose",
-        "peerIsDone",
         "refusal",
         "streams",
         "tracer",
@@ -117,7 +117,7 @@ class SessionState:
         self.isDraining = False
         self.isWorn = False
         self.hasSaidClose = False
-        self.peerIsDone = False
+        self.isPeerDone = False
         self.isClosed = False
         self.owesClose = False
         self.overtaking: dict[int, float] = {}
@@ -222,7 +222,7 @@ class SessionState:
         isWhole = code != ErrorCode.NO_ERROR or self.hasSaidClose
         if isWhole or not self.configuration.halfOpen:
             return False
-        self.peerIsDone = self.isLeaving = True
+        self.isPeerDone = self.isLeaving = True
         for stream in list(self.streams.open.values()):
             self.endReceiving(stream)
         return bool(self.streams.open)

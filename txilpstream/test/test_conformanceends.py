@@ -8,7 +8,8 @@ from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
 from txilpstream.payments import pay
 from txilpstream.plugins.registry import pluginFromEnvironment
 from txilpstream.test.connected import HalfRecorder, Recorder
-from txilpstream.test.test_conformancebase import TappedTestCase
+from txilpstream.test.test_conformancebase import Conform, TappedTestCase
+from txilpstream.testing import Latency
 from txilpstream.wire.frames import (
     ConnectionClose,
     StreamClose,
@@ -260,6 +261,23 @@ class ConnectionTests(TappedTestCase):
         self.assertEqual((near.happened[-1], far.happened[-1]), ("lost", "lost"))
         self.run_(60)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_M40_eitherEnd(self) -> None:
+        """Each end counts for itself: one that hears nothing ends without being told."""
+        for there, here, first, last in ((20, 40, "far", "near"), (40, 20, "near", "far")):
+            hop = Conform("both")
+            self.joinBy(Latency(0.01), hop)
+            self.listen(idleTimeout=there)
+            near, far = self.opened(idleTimeout=here)
+            ends = {"near": near, "far": far}
+            hop.there = lambda packet, hop=hop: hop.reject("T01")
+            self.run_(18)
+            self.assertEqual((near.happened, far.happened), (["made"], ["made"]))
+            self.run_(12)
+            self.assertEqual(ends[first].happened[-1], "lost")
+            self.assertEqual(ends[last].happened, ["made"])
+            self.run_(12)
+            self.assertEqual(ends[last].happened[-1], "lost")
 
     def test_M40_keptAlive(self) -> None:
         """As long as something is said it stays."""

@@ -14,7 +14,7 @@ from txilpstream.testing import Latency, MaximumPacketAmount, Rate, RejectWith, 
 from txilpstream.wire import frames
 from txilpstream.wire.frames import StreamMaxMoney, StreamMoney
 from txilpstream.wire.ildcp import AccountDetails
-from txilpstream.wire.ilp import Fulfill
+from txilpstream.wire.ilp import Fulfill, Reject
 
 EUR = AccountDetails("test.right", 6, "EUR")
 
@@ -121,12 +121,14 @@ class PaymentTests(PathTestCase):
             self.start(MaximumPacketAmount(1234, withAmounts))
             near, _ = self.opened()
             self.assertTrue(self.pay(near, 50_000, 60).isComplete)
-            through = [
-                exchange.prepare.amount
-                for exchange in self.sent(hasMoney=True)
-                if isinstance(exchange.reply, Fulfill)
-            ]
+            replies = [(each.prepare.amount, each.reply) for each in self.sent(hasMoney=True)]
+            through = [amount for amount, reply in replies if isinstance(reply, Fulfill)]
+            codes = [reply.code for _, reply in replies if isinstance(reply, Reject)]
             self.assertIn(max(through), range(1000, 1235))
+            if withAmounts:
+                # The first word of it is enough.
+                self.assertEqual(max(through), 1234)
+                self.assertEqual(codes.count("F08"), 1)
             self.exchanges.clear()
 
     def test_M06_fullySent(self) -> None:
@@ -229,6 +231,19 @@ class PaymentTests(PathTestCase):
         self.run_(200)
         self.assertEqual([each.prepare.amount for each in self.sent()], [100, 0])
         self.assertEqual(self.sent("right"), [])
+
+    def test_M34_quiet(self) -> None:
+        """When all is sent and answered nothing leaves either end of an open connection."""
+        self.start()
+        near, far = self.opened()
+        near.transport.write(b"x" * 20_000)
+        far.transport.write(b"y" * 20_000)
+        self.pay(near, 100, 5)
+        self.pay(far, 100, 5)
+        self.exchanges.clear()
+        self.run_(40)
+        self.assertEqual(self.exchanges, [])
+        self.assertEqual((near.happened, far.happened), (["made"], ["made"]))
 
     def test_M39_onlyZeroAmounts(self) -> None:
         """A side to which no money can come sends money, and bytes go both ways."""

@@ -73,6 +73,16 @@ class NumberTests(ByHandTestCase):
                 self.peer = HandPeer()
                 self.assertCloses(self.peer.send(frame), ErrorCode.PROTOCOL_VIOLATION)
 
+    def test_S25_wrongParityAtClient(self) -> None:
+        """So it is at the client, whose peer opens even ids from 2 on."""
+        for streamID in (1, 0, 99):
+            self.peer = HandPeer(SessionConfiguration())
+            self.assertCloses(
+                self.peer.send(StreamMoney(streamID, 1)), ErrorCode.PROTOCOL_VIOLATION
+            )
+        self.peer = HandPeer(SessionConfiguration())
+        self.assertEqual(self.peer.send(StreamMoney(2, 1)).only(ConnectionClose), [])
+
 
 class LimitTests(ByHandTestCase):
     """Limits that are told, kept, raised and never lowered."""

@@ -82,7 +82,7 @@ class Prepare:
     @ivar timestamp: when it expires, as the 17 digits C{YYYYMMDDHHMMSSmmm} of the wire.
     @ivar executionCondition: 32 octets, the SHA-256 hash of the fulfillment.
     @ivar destination: an ILP address.
-    @ivar data: at most 32,767 octets.
+    @ivar data: at most L{MAX_DATA_LENGTH} octets.
     """
 
     amount: int
@@ -103,7 +103,7 @@ class Fulfill:
     Proof that the money arrived.
 
     @ivar fulfillment: 32 octets whose SHA-256 hash is the Prepare's condition.
-    @ivar data: at most 32,767 octets.
+    @ivar data: at most L{MAX_DATA_LENGTH} octets.
     """
 
     fulfillment: bytes
@@ -118,7 +118,7 @@ class Reject:
     @ivar code: three characters, see L{ERROR_NAMES}.
     @ivar triggeredBy: the address of the node that made it, or an empty string.
     @ivar message: for people; octets that are not UTF-8 were replaced.
-    @ivar data: at most 32,767 octets.
+    @ivar data: at most L{MAX_DATA_LENGTH} octets.
     """
 
     code: str
