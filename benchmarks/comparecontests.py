@@ -267,7 +267,7 @@ CONTESTS: list[Contest | PathContest] = [
     _first("first unit, 50 ms round trip, rate given to both", "given", None),
     _far(STREAM, "money", {"count": 90, "warm": 2}, {"count": 20}, 100, {"count": 12000}),
     _far(PAY, "pay", {"count": 2000, "warm": 0}, {"count": 200}, 15, {}),
-    _far(PAY_ALPHA, "pay-alpha", {"count": 300, "warm": 0}, {"count": 50}, 15, {}),
+    _far(PAY_ALPHA, "pay-alpha", {"count": 1000, "warm": 0}, {"count": 50}, 15, {}),
     Contest(
         f"data, 50 ms round trip, some {FAR_SECONDS} seconds",
         STREAM,

@@ -24,6 +24,7 @@ from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.interfaces import NotSent, Refusal
 from txilpstream.moneyrate import MoneyRate
 from txilpstream.opening import openStream
+from txilpstream.producerside import pullAll
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.incoming import Incoming
 from txilpstream.session.session import Session
@@ -38,7 +39,8 @@ __all__ = ["StreamConnection"]
 _log = Logger()
 
 PACKETS_PER_TURN: Final = 64
-"""Packets that leave in one turn of the reactor: others want their turn too."""
+"""Packets that leave in one turn of the reactor: others want their turn too. One with data counts
+as one more for each 8 KiB."""
 
 
 class StreamConnection(Awaited):
@@ -50,6 +52,7 @@ class StreamConnection(Awaited):
     @ivar sourceAddress: where this end is reached; empty if it is not.
     @ivar connectionTag: what the server's owner wrote into the credentials, or empty.
     @ivar packetsSent: Prepares that left.
+    @ivar goesOn: whether this turn sends more: a producer was asked, or is to be asked.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class StreamConnection(Awaited):
         self._policy = policy
         self._timer = Timer(account, self._timeout)
         self.rates: dict[int, MoneyRate] | None = None
+        self.goesOn = False
         self._isCollecting = False
         account.connections.add(self)
 
@@ -93,6 +97,7 @@ class StreamConnection(Awaited):
         "account",
         "connectionTag",
         "factory",
+        "goesOn",
         "onEnd",
         "packetsSent",
         "paused",
@@ -158,14 +163,16 @@ class StreamConnection(Awaited):
             reading, self.reading = self.reading, {}
             for stream in reading.values():
                 stream.read()
-        if self.pulling:
-            for stream in list(self.pulling.values()):
-                stream.pull()
-            first = next(iter(self.pulling), None)
-            if first is not None:  # where all together may have no more, another is first then
-                self.pulling[first] = self.pulling.pop(first)
-        self._pump()
-        self._collect()
+        left = PACKETS_PER_TURN
+        while left > 0:
+            before, self.goesOn = left, False
+            pullAll(self.pulling)
+            left = self._pump(left)
+            self._collect()
+            if left == before or not self.goesOn:
+                break
+        else:
+            self.account.wake(self)
         self._timer.moveTo(self.session.nextTimeout())
 
     def reconnected(self) -> None:
@@ -173,18 +180,25 @@ class StreamConnection(Awaited):
         self.session.receiveReconnect(now=self.account.now())
         self.wake()
 
-    def _pump(self) -> None:
+    def _pump(self, most: int) -> int:
+        """
+        Send what may leave, at most so many packets; gives how many more there may be.
+
+        It stops where a producer may go on, so that packets of data are full if they can be.
+        """
         account, session = self.account, self.session
         sendData = account.plugin.sendData
         now = account.now()
-        for _ in range(PACKETS_PER_TURN):
+        left = most
+        while left > 0:
             if account.isPaused:
                 session.wait(now=now)
                 account.waitForPlugin(self)
-                return
+                return left
             packet = session.nextPacket(now=now)
             if packet is None:
-                return
+                return left
+            left -= 1 + (len(packet.data) >> 13)
             self.packetsSent += 1
             arguments = (packet.sequence,)
             try:
@@ -196,7 +210,10 @@ class StreamConnection(Awaited):
             answered.addCallbacks(
                 self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
             )
-        account.wake(self)
+            if self.paused and session.isLow:
+                self.goesOn = True
+                break
+        return left
 
     def _cbReply(self, data: bytes, sequence: int) -> None:
         self.session.receiveReply(sequence, data, now=self.account.now())

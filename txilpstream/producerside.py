@@ -15,8 +15,9 @@ from txilpstream.moneyside import MoneySide
 
 if TYPE_CHECKING:
     from txilpstream.connection import StreamConnection
+    from txilpstream.stream import Stream
 
-__all__ = ["ProducerSide"]
+__all__ = ["ProducerSide", "pullAll"]
 
 _log = Logger()
 
@@ -102,6 +103,7 @@ class ProducerSide(MoneySide):
 
     def _resumeProducer(self) -> bool:
         """Ask for more; False if that failed, and it will not be asked again."""
+        self.connection.goesOn = True
         try:
             self._producer.resumeProducing()
         except Exception:
@@ -128,3 +130,12 @@ class ProducerSide(MoneySide):
                 producer.stopProducing()
             except Exception:
                 _log.failure("stopProducing of a producer raised")
+
+
+def pullAll(pulling: dict[int, Stream]) -> None:
+    """Ask all pull producers of a connection for more; another of them is first the next time."""
+    for stream in list(pulling.values()):
+        stream.pull()
+    first = next(iter(pulling), None)
+    if first is not None:
+        pulling[first] = pulling.pop(first)

@@ -25,6 +25,12 @@ MAX_FRAGMENT_SIZE: Final = 31000
 """Octets: with the longest address and all other fields the ILP packet stays within the 32,767
 that the strictest peer's HTTP body takes."""
 
+_FRAMING: Final = 200
+"""Octets that a packet of data may have beyond the data, where sizes are to tell nothing."""
+
+_LEAST_FRAGMENT: Final = 64
+"""What a fragment has at least, however little a packet is padded to: less would be all framing."""
+
 _NOT_OPTIONS: Final = frozenset(
     (
         "isServer",
@@ -85,7 +91,8 @@ class SessionConfiguration:
     @ivar maximumPacketCount: packets and replies encrypted under one key (RFC 29 5.1.3).
     @ivar encryptedBefore: how many were encrypted under this key before, by connections that are
         over.
-    @ivar padTo: every STREAM packet gets zero octets until it has so many.
+    @ivar padTo: every STREAM packet gets zero octets until it has so many; C{fragmentSize} is
+        lowered so that a packet of data has no more.
     @ivar connectionTag: what the server's owner wrote into the address.
     @ivar receiptNonce: 16 octets if receipts are to be made (RFC 39), else empty.
     @ivar receiptSecret: 32 octets with it.
@@ -114,7 +121,7 @@ class SessionConfiguration:
     streamHighWater: int = 1 << 16
     connectionHighWater: int = 1 << 20
     maximumStreamID: int = 20
-    fragmentSize: int = 1 << 14
+    fragmentSize: int = 31_000
     packetExpiry: float = 30.0
     expirySpread: float = 0.0
     deadlineSinceFulfill: float = 45.0
@@ -163,6 +170,9 @@ class SessionConfiguration:
         ):
             checkAmount(name, getattr(self, name), minimum=least, maximum=most)
         self._checkSeconds()
+        if self.padTo:
+            most = max(self.padTo - _FRAMING, self.padTo // 2, _LEAST_FRAGMENT)
+            object.__setattr__(self, "fragmentSize", min(self.fragmentSize, most))
         if len(self.sourceAssetCode or "") > 100:
             raise LocalError("sourceAssetCode must have at most 100 characters")
         if self.sourceAssetScale is not None:

@@ -232,7 +232,7 @@ class Reassembler:
 
     def take(self, count: int) -> bytes:
         """
-        Give contiguous bytes to the application.
+        Give contiguous bytes to the application: whole pieces, as they came, if one fits.
 
         @param count: the most bytes to give.
         """
@@ -240,10 +240,17 @@ class Reassembler:
         if count >= self.waiting:
             data = ready[0] if len(ready) == 1 else b"".join(ready)
             ready.clear()
+        elif len(ready[0]) > count:
+            data, ready[0] = ready[0][:count], ready[0][count:]
         else:
-            whole = b"".join(ready)
-            data = whole[:count]
-            ready[:] = [whole[count:]]
+            size = pieces = 0
+            for piece in ready:
+                size += len(piece)
+                if size > count:
+                    break
+                pieces += 1
+            data = b"".join(ready[:pieces])
+            del ready[:pieces]
         self.waiting -= len(data)
         self.held -= len(data)
         return data

@@ -97,6 +97,11 @@ class Standing(StreamCommands):
         )
 
     @property
+    def isLow(self) -> bool:
+        """Whether what waits to leave does not fill a packet."""
+        return self._state.streams.unsent < self._configuration.fragmentSize
+
+    @property
     def inFlight(self) -> int:
         """How many packets wait for an answer."""
         return len(self._path.inFlight.packets)

@@ -51,6 +51,20 @@ class SessionConfigurationTests(SynchronousTestCase):
         self.assertIs(configuration.minimumRate, None)
         self.assertFalse(configuration.acceptAnyRate)
 
+    def test_padTo(self) -> None:
+        """Data is cut so that its packets are no larger than others; less is left as it is."""
+        for padTo, asked, fragmentSize in (
+            (0, 31000, 31000),
+            (31000, 31000, 30800),
+            (2000, 31000, 1800),
+            (2000, 1000, 1000),
+            (300, 31000, 150),
+            (1, 31000, 64),
+            (1, 10, 10),
+        ):
+            configuration = SessionConfiguration(padTo=padTo, fragmentSize=asked)
+            self.assertEqual(configuration.fragmentSize, fragmentSize)
+
     def test_secret(self) -> None:
         """What is shown of a configuration does not hold the secret of the receipts."""
         secret = b"S" * 32

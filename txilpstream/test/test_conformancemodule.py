@@ -92,8 +92,8 @@ class FrameTests(TappedTestCase):
 
     def test_M14_padding(self) -> None:
         """On request every packet and answer has one size, both ways."""
-        self.listen(padTo=4000, fragmentSize=3000)
-        near, far = self.opened(padTo=4000, fragmentSize=3000)
+        self.listen(padTo=4000)
+        near, far = self.opened(padTo=4000)
         near.transport.write(b"\xff" * 20_000)
         far.transport.write(b"\xff" * 200)
         self.pay(near, 50)

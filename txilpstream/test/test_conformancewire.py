@@ -126,9 +126,9 @@ class PacketTests(SynchronousTestCase):
 
     def test_S45_S46_padding(self) -> None:
         """On request all packets and replies have one size, and what fills them is zero."""
-        pair = Pair({"padTo": 2000, "fragmentSize": 1000}, {"padTo": 2000})
+        pair = Pair({"padTo": 2000}, {"padTo": 2000})
         streamID = pair.pay(1000)
-        pair.client.session.sendData(streamID, b"\xff" * 3000)
+        pair.client.session.sendData(streamID, b"\xff" * 9000)
         pair.run(2)
         datas = [prepare.data for prepare in pair.client.prepares]
         datas += [decodeReply(reply).data for _, reply in pair.client.replies]

@@ -216,10 +216,31 @@ class ReassemblerTests(SynchronousTestCase):
         buffer.receive(0, b"abc")
         buffer.receive(3, b"def")
         self.assertEqual(buffer.take(0), b"")
-        self.assertEqual(buffer.take(4), b"abcd")
-        self.assertEqual((buffer.waiting, buffer.held, buffer.offset), (2, 2, 6))
+        self.assertEqual(buffer.take(1), b"a")
+        self.assertEqual((buffer.waiting, buffer.held, buffer.offset), (5, 5, 6))
+        self.assertEqual(buffer.take(4), b"bc")
+        self.assertEqual((buffer.waiting, buffer.held, buffer.offset), (3, 3, 6))
         buffer.receive(6, b"g")
-        self.assertEqual(buffer.take(9), b"efg")
+        buffer.receive(7, b"hi")
+        self.assertEqual(buffer.take(5), b"defg")
+        self.assertEqual(buffer.take(9), b"hi")
+        self.assertEqual((buffer.waiting, buffer.held), (0, 0))
+
+    @forAll(st.lists(st.integers(1, 9), max_size=20), st.lists(st.integers(1, 12), max_size=40))
+    def test_takeAll(self, sizes: list[int], counts: list[int]) -> None:
+        """Whatever is asked for, bytes come once and in order, and some come if there are any."""
+        buffer = Reassembler()
+        whole = bytes(range(sum(sizes)))
+        for size in sizes:
+            buffer.receive(buffer.offset, whole[buffer.offset : buffer.offset + size])
+        taken = b""
+        for count in [*counts, *[1] * len(whole)]:
+            data = buffer.take(count)
+            self.assertLessEqual(len(data), count)
+            self.assertEqual(bool(data), len(taken) < len(whole))
+            taken += data
+            self.assertEqual(buffer.waiting, len(whole) - len(taken))
+        self.assertEqual(taken, whole)
 
     def test_crowded(self) -> None:
         """A peer that sends every second byte is noticed; filling the first gap relieves it."""

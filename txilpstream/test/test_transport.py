@@ -12,6 +12,7 @@ from twisted.protocols.basic import FileSender
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from txilpstream.connection import StreamConnection
 from txilpstream.errors import ConnectionEnded, PaymentError, PeerError, StreamError
 from txilpstream.interfaces import IMoneyTransport
 from txilpstream.protocol import StreamAddress
@@ -246,6 +247,30 @@ class ProducerTests(StreamTestCase):
         self.run_(60)
         self.assertEqual(producer.written, 16 * MIB)
         self.assertEqual(len(self.far.data), 16 * MIB + 1)
+
+    def test_manyInOneTurn(self) -> None:
+        """
+        A producer goes on within a turn, so that packets are full; a turn has an end all the same.
+        """
+        self.both()
+        turn, turns = StreamConnection.turn, []
+
+        def counted(connection: StreamConnection) -> None:
+            before = connection.packetsSent
+            turn(connection)
+            if connection is self.connection:
+                turns.append(connection.packetsSent - before)
+
+        self.patch(StreamConnection, "turn", counted)
+        before = self.connection.packetsSent
+        producer = Producer(self.transport, 8 * MIB)
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+        self.run_(60)
+        self.assertEqual(len(self.far.data), 8 * MIB + 1)
+        self.assertIn(max(turns), range(12, 18))
+        full = 8 * MIB // SessionConfiguration().fragmentSize
+        self.assertLess(self.connection.packetsSent - before, full * 1.1)
 
     def test_slowReaders(self) -> None:
         """

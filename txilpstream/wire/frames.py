@@ -14,8 +14,10 @@ from typing import ClassVar, Final
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import DecodeError
 from txilpstream.wire.oer import (
+    encodeLength,
     encodeVarOctets,
     encodeVarUInt,
+    readLength,
     readUInt8,
     readVarOctets,
     readVarUInt,
@@ -246,7 +248,8 @@ _ENCODERS: Final[dict[type, Callable[..., bytes]]] = {
         % (encodeVarUInt(f.streamID), encodeVarUInt(f.sendMax), encodeVarUInt(f.totalSent))
     ),
     StreamData: lambda f: (
-        b"%b%b%b" % (encodeVarUInt(f.streamID), encodeVarUInt(f.offset), encodeVarOctets(f.data))
+        b"%b%b%b%b"
+        % (encodeVarUInt(f.streamID), encodeVarUInt(f.offset), encodeLength(len(f.data)), f.data)
     ),
     StreamMaxData: lambda f: encodeVarUInt(f.streamID) + encodeVarUInt(f.maxOffset),
     StreamDataBlocked: lambda f: encodeVarUInt(f.streamID) + encodeVarUInt(f.maxOffset),
@@ -263,7 +266,7 @@ def encodeFrame(frame: Frame) -> bytes:
     contents = _ENCODERS[type(frame)](frame)
     if len(contents) < 128:
         return b"%c%c%b" % (frame.type, len(contents), contents)
-    return b"%c%b" % (frame.type, encodeVarOctets(contents))
+    return b"%c%b%b" % (frame.type, encodeLength(len(contents)), contents)
 
 
 def _decodeClose(buf: bytes, pos: int, end: int) -> Frame:
@@ -382,8 +385,8 @@ def decodeFrames(buf: bytes, pos: int, count: int) -> tuple[list[Frame], int]:
             if pos > end:
                 raise DecodeError(f"a frame of type 0x{kind:02x} is cut short")
         else:
-            contents, pos = readVarOctets(buf, pos, end)
-            start = pos - len(contents)
+            length, start = readLength(buf, pos, end)
+            pos = start + length
         decoder = _DECODERS.get(kind)
         if decoder is not None:
             frames.append(decoder(buf, start, pos))

@@ -17,7 +17,7 @@ from typing import Final
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH
-from txilpstream.wire.oer import encodeVarOctets, readVarOctets
+from txilpstream.wire.oer import encodeLength, encodeVarOctets, readLength, readVarOctets
 
 __all__ = [
     "ERROR_NAMES",
@@ -241,12 +241,15 @@ def encodePrepare(
         )
     if len(destination) > MAX_ADDRESS_LENGTH or not destination.isascii():
         raise _addressError(destination)
-    content = b"%b%b%b" % (
+    address = encodeVarOctets(destination.encode("ascii"))
+    length = encodeLength(len(data))
+    return b"\x0c%b%b%b%b%b" % (
+        encodeLength(_HEAD.size + len(address) + len(length) + len(data)),
         _HEAD.pack(amount, timestamp, executionCondition),
-        encodeVarOctets(destination.encode("ascii")),
-        encodeVarOctets(data),
+        address,
+        length,
+        data,
     )
-    return b"\x0c" + encodeVarOctets(content)
 
 
 def encodeFulfill(fulfillment: bytes, data: bytes = b"") -> bytes:
@@ -317,17 +320,17 @@ def decodePrepare(packet: bytes) -> Prepare:
     """
     if packet[:1] != b"\x0c":
         raise DecodeError("this is no Prepare")
-    content, _ = readVarOctets(packet, 1, len(packet))
-    end = len(content)
-    if end < _HEAD.size:
-        raise DecodeError(f"a Prepare of {end} octets is too short")
-    amount, timestamp, condition = _HEAD.unpack_from(content)
+    length, pos = readLength(packet, 1, len(packet))
+    if length < _HEAD.size:
+        raise DecodeError(f"a Prepare of {length} octets is too short")
+    end = pos + length
+    amount, timestamp, condition = _HEAD.unpack_from(packet, pos)
     if timestamp[:14] != _second.text or not timestamp.isdigit():
         if not timestamp.isdigit():
             raise DecodeError(f"{timestamp!r} is not a time")
         _decodeTimestamp(timestamp)
-    destination, pos = readVarOctets(content, _HEAD.size, end)
-    data, _ = readVarOctets(content, pos, end)
+    destination, pos = readVarOctets(packet, pos + _HEAD.size, end)
+    data, _ = readVarOctets(packet, pos, end)
     return Prepare(amount, timestamp, condition, _decodeAddress(destination), _checkData(data))
 
 

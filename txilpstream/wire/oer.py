@@ -14,8 +14,10 @@ from txilpstream.amounts import U64_MAX
 from txilpstream.errors import DecodeError
 
 __all__ = [
+    "encodeLength",
     "encodeVarOctets",
     "encodeVarUInt",
+    "readLength",
     "readUInt8",
     "readVarOctets",
     "readVarUInt",
@@ -26,17 +28,20 @@ _MAX_LENGTH_OCTETS: Final = 4
 """A length prefix counts at most this many octets: 4 GiB is beyond any packet."""
 
 
+def encodeLength(length: int) -> bytes:
+    """Encode a length: one octet up to 127, else a count of octets and these."""
+    if length < 128:
+        return b"%c" % length
+    size = (length.bit_length() + 7) // 8
+    return b"%c%b" % (0x80 | size, length.to_bytes(size, "big"))
+
+
 def encodeVarOctets(octets: bytes) -> bytes:
-    """Prefix octets with their length: one octet up to 127, else a count and the length."""
+    """Prefix octets with their length."""
     length = len(octets)
     if length < 128:
         return b"%c%b" % (length, octets)
-    if length < 256:
-        return b"\x81%c%b" % (length, octets)
-    if length < 65536:
-        return b"\x82%c%c%b" % (length >> 8, length & 255, octets)
-    size = (length.bit_length() + 7) // 8
-    return b"%c%b%b" % (0x80 | size, length.to_bytes(size, "big"), octets)
+    return b"%b%b" % (encodeLength(length), octets)
 
 
 _SMALL: Final = tuple(b"\x01%c" % value for value in range(256))
@@ -65,7 +70,7 @@ def readUInt8(buf: bytes, pos: int, end: int) -> tuple[int, int]:
     return buf[pos], pos + 1
 
 
-def _readLength(buf: bytes, pos: int, end: int) -> tuple[int, int]:
+def readLength(buf: bytes, pos: int, end: int) -> tuple[int, int]:
     """Read a length prefix and check that so many octets follow."""
     if pos >= end:
         raise DecodeError(f"a length is missing at {pos}")
@@ -92,7 +97,7 @@ def readVarOctets(buf: bytes, pos: int, end: int) -> tuple[bytes, int]:
     """
     if pos < end and (length := buf[pos]) < 128 and (stop := pos + 1 + length) <= end:
         return buf[pos + 1 : stop], stop
-    length, pos = _readLength(buf, pos, end)
+    length, pos = readLength(buf, pos, end)
     return buf[pos : pos + length], pos + length
 
 
@@ -111,7 +116,7 @@ def readVarUInt(buf: bytes, pos: int, end: int) -> tuple[int, int]:
                 return buf[start], stop
             if 1 < length <= 8:
                 return int.from_bytes(buf[start:stop], "big"), stop
-    length, pos = _readLength(buf, pos, end)
+    length, pos = readLength(buf, pos, end)
     raise DecodeError(f"an integer of {length} octets at {pos}: from 1 to 8 are possible")
 
 
@@ -123,7 +128,7 @@ def readVarUIntClamped(buf: bytes, pos: int, end: int) -> tuple[int, int]:
 
     @raise DecodeError: if it has no octets, or fewer than announced.
     """
-    length, pos = _readLength(buf, pos, end)
+    length, pos = readLength(buf, pos, end)
     if length == 0:
         raise DecodeError(f"an integer without octets at {pos}")
     return min(int.from_bytes(buf[pos : pos + length], "big"), U64_MAX), pos + length
