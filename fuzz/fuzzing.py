@@ -147,17 +147,21 @@ class Watch:
         return f"{seconds:.0f} s, of which {cpu:.0f} s of processor time"
 
 
-def parserFor(doc: str, count: int, names: Sequence[str]) -> argparse.ArgumentParser:
+def parserFor(
+    doc: str, count: int, names: Sequence[str], where: str = "in all"
+) -> argparse.ArgumentParser:
     """
     A parser with the options that both have.
 
     @param count: how many are made if nothing is said.
     @param names: of what there is to choose from.
+    @param where: what the count is about.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=count, help=f"how many, {count} by default")
+    text = f"how many {where}, {count} by default"
+    parser.add_argument("--count", type=int, default=count, help=text)
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same input")
     parser.add_argument("--only", choices=names, help="this one only")
     return parser

@@ -3,7 +3,7 @@ Random mutations of valid packets, at each layer.
 
     python fuzz/mutate.py --count 1000000 --seed 1
 
-Each layer gets the same share. Whatever happens that is not documented is a finding: an exception,
+So many are made at each layer. Whatever happens that is not documented is a finding: an exception,
 an error in the log, money credited that was not fulfilled, a value that changes when it is written
 and read, memory that grows. The first one ends the run with status 1, and with the octets that did
 it.
@@ -62,10 +62,12 @@ def fuzz(layer: Layer, count: int, seed: int, log: Log) -> None:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = parserFor(__doc__ or "", 100_000, list(LAYERS))
+    parser = parserFor(__doc__ or "", 5_000, list(LAYERS), "at each layer")
     parser.add_argument("--input", help="one input in hex, instead of mutations; with --only")
     options = parser.parse_args()
     if options.input is None:
+        if options.only is None:
+            options.count *= len(LAYERS)
         playAll(
             options,
             dict.fromkeys(LAYERS, 1),
@@ -75,9 +77,13 @@ def main() -> None:
         return
     if options.only is None:
         parser.error("--input needs --only")
-    # Unlike a run it shows the whole traceback.
-    LAYERS[options.only].check(bytes.fromhex(options.input))
-    Log().check()
+    # Unlike a run it shows the whole traceback of a finding.
+    layer, log = LAYERS[options.only], Log()
+    try:
+        layer.check(bytes.fromhex(options.input))
+    except layer.allowed as error:
+        print(f"refused, as it is documented: {error!r}")
+    log.check()
 
 
 if __name__ == "__main__":
