@@ -40,7 +40,7 @@ _log = Logger()
 
 PACKETS_PER_TURN: Final = 64
 """Packets that leave in one turn of the reactor: others want their turn too. One with data counts
-as one more for each 8 KiB."""
+as one more for each 8 KiB, and to ask sixteen pull producers as one."""
 
 
 class StreamConnection(Awaited):
@@ -165,11 +165,11 @@ class StreamConnection(Awaited):
                 stream.read()
         left = PACKETS_PER_TURN
         while left > 0:
-            before, self.goesOn = left, False
+            before, self.goesOn = self.packetsSent, False
             pullAll(self.pulling)
-            left = self._pump(left)
+            left = self._pump(left) - len(self.pulling) // 16
             self._collect()
-            if left == before or not self.goesOn:
+            if self.packetsSent == before or (left > 0 and not self.goesOn):
                 break
         else:
             self.account.wake(self)
@@ -198,7 +198,8 @@ class StreamConnection(Awaited):
             packet = session.nextPacket(now=now)
             if packet is None:
                 return left
-            left -= 1 + (len(packet.data) >> 13)
+            more = len(packet.data) >> 13
+            left -= 1 + more
             self.packetsSent += 1
             arguments = (packet.sequence,)
             try:
@@ -210,7 +211,7 @@ class StreamConnection(Awaited):
             answered.addCallbacks(
                 self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
             )
-            if self.paused and session.isLow:
+            if more and (self.paused or self.pulling) and session.isLow:
                 self.goesOn = True
                 break
         return left

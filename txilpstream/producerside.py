@@ -89,7 +89,8 @@ class ProducerSide(MoneySide):
     def pull(self) -> None:
         """Ask a pull producer for more while little waits to leave."""
         for _ in range(PULLS):
-            if self._producer is None or self.connection.session.isFull(self._totals):
+            isOver = self._producer is None or not self._isPulling
+            if isOver or self.connection.session.isFull(self._totals):
                 return
             if not self._resumeProducer():
                 return

@@ -27,7 +27,7 @@ from txilpstream.wire.ildcp import AccountDetails, encodeResponse, isRequest
 __all__ = ["HIGH_WATER", "MemoryPlugin", "MemoryPluginFactory", "memoryPair"]
 
 HIGH_WATER: Final = 1024
-"""Prepares queued or unanswered beyond which a producer is paused: some 1 MiB of packets."""
+"""Prepares queued or unanswered beyond which a producer is paused: 32 MiB if all are full."""
 
 
 @implementer(IPlugin)

@@ -22,7 +22,7 @@ ANSWER_MARGIN: Final = 5.0
 late."""
 
 MAX_FRAGMENT_SIZE: Final = 31000
-"""Octets: with the longest address and all other fields the ILP packet stays within the 32,767
+"""Octets: with the longest addresses and all other fields the ILP packet stays within the 32,767
 that the strictest peer's HTTP body takes."""
 
 _FRAMING: Final = 200

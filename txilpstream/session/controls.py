@@ -14,12 +14,12 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from txilpstream.wire.frames import Frame
+from txilpstream.wire.frames import Frame, encodeFrame
 
 __all__ = ["MAX_CONTROLS", "ControlQueue"]
 
 MAX_CONTROLS: Final = 20
-"""Control frames in one packet: their octets are few and a packet must not become large."""
+"""Control frames in one packet."""
 
 _STREAM_KINDS: Final = range(0x10, 0x18)
 """The types of all frames that belong to a stream."""
@@ -32,9 +32,10 @@ class ControlQueue:
     The control frames of one end.
 
     @ivar pending: keys of frames that wait to leave.
+    @ivar isCrowded: whether the last packet had no room for one that waited.
     """
 
-    __slots__ = ("_build", "_count", "_versions", "pending")
+    __slots__ = ("_build", "_count", "_versions", "isCrowded", "pending")
 
     def __init__(self, build: Callable[[int, int], Frame | None]) -> None:
         """
@@ -44,6 +45,7 @@ class ControlQueue:
         self._count = 0
         self._versions: dict[Key, int] = {}
         self.pending: dict[Key, None] = {}
+        self.isCrowded = False
 
     def add(self, kind: int, streamID: int = 0) -> None:
         """A frame is to be said, or has changed."""
@@ -52,22 +54,31 @@ class ControlQueue:
         self._versions[key] = self._count
         self.pending[key] = None
 
-    def take(self) -> tuple[list[Frame], tuple[tuple[Key, int], ...]]:
+    def take(
+        self, room: int, *, isAlone: bool = True
+    ) -> tuple[list[Frame], tuple[tuple[Key, int], ...]]:
         """
         Build the frames that go into the next packet.
 
+        @param room: octets that they may have.
+        @param isAlone: whether nothing else is in the packet, which then takes one of any size.
         @return: the frames, and the keys with versions to be handed back.
         """
         frames: list[Frame] = []
         taken: list[tuple[Key, int]] = []
+        self.isCrowded = False
         for key in list(islice(self.pending, MAX_CONTROLS)):
-            del self.pending[key]
             frame = self._build(*key)
-            if frame is None:
-                self._versions.pop(key, None)
-            else:
+            if frame is not None:
+                room -= len(encodeFrame(frame))
+                if room < 0 and (frames or not isAlone):
+                    self.isCrowded = True
+                    break
                 frames.append(frame)
                 taken.append((key, self._versions[key]))
+            else:
+                self._versions.pop(key, None)
+            del self.pending[key]
         return frames, tuple(taken)
 
     def heard(self, taken: tuple[tuple[Key, int], ...]) -> list[Key]:

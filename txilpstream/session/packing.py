@@ -9,18 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.crypto import ENVELOPE_OVERHEAD, IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.session.inflight import SentPacket
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
-from txilpstream.wire.frames import Frame, StreamData
+from txilpstream.wire.frames import Frame, StreamData, encodeFrame
 from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, encodePacket
 
 __all__ = ["Outgoing", "Packer"]
+
+MOST_OCTETS: Final = 32_767 - 69 - ENVELOPE_OVERHEAD
+"""Octets of a STREAM packet, less those of the destination: the fields of a Prepare, which are 69
+without it, then leave the whole ILP packet within what the strictest peer's HTTP body takes."""
+
+HEADER: Final = 22
+"""Octets of a STREAM packet before its frames, at most: version, type and three numbers."""
 
 
 @dataclass(slots=True)
@@ -80,7 +88,7 @@ class Packer:
         configuration = state.configuration
         controls: tuple[tuple[tuple[int, int], int], ...] = ()
         if state.controls.pending:
-            first, controls = state.controls.take()
+            first, controls = state.controls.take(self._room(frames), isAlone=not frames)
             frames = first + frames
         sequence = self.sequence
         self.sequence += 1
@@ -107,6 +115,12 @@ class Packer:
         stated = self._stated(expiresAt) if configuration.expirySpread else expiresAt
         packet = encodePrepare(amount, encodeTimestamp(stated), condition, state.destination, data)
         return Outgoing(sequence, packet, expiresAt)
+
+    def _room(self, frames: list[Frame]) -> int:
+        """Octets that control frames may have beside these: a packet must not become large."""
+        state = self._state
+        whole = state.configuration.padTo or MOST_OCTETS - len(state.destination)
+        return whole - HEADER - sum([len(encodeFrame(frame)) for frame in frames])
 
     def _stated(self, expiresAt: float) -> float:
         """A time that a packet states: earlier, at random, than what is waited for here."""

@@ -31,7 +31,7 @@ __all__ = ["Outgoing", "Sender"]
 UNVALIDATED_IN_FLIGHT: Final = 4
 """Packets in flight to an address that has not proved to be the peer's (RFC 29 4.3.2)."""
 
-FRAME_OVERHEAD: Final = 16
+FRAME_OVERHEAD: Final = 25
 """Octets that a frame of data takes besides its data, at most: type, lengths, id and offset."""
 
 FIRST_POLL: Final = 0.1
@@ -141,6 +141,8 @@ class Sender:
         state = self._state
         streams = state.streams
         packet = None
+        if state.controls.isCrowded and state.controls.pending:
+            return self._packer.pack(now, 0, [])
         if streams.dataReady and (self._isDataTurn or not streams.moneyReady):
             packet = self._data(now)
         if packet is None and (streams.moneyReady or self._probing.wanted):
@@ -162,10 +164,13 @@ class Sender:
         ready, credit = self._state.streams.dataReady, self._state.streams.sendCredit
         if not credit.room and self._stuckAt == self._path.losses:
             return None
-        room = self._state.configuration.fragmentSize
+        configuration = self._state.configuration
+        room = configuration.fragmentSize
+        # Where answers are padded too, the limits of so many streams fit into one.
+        most = configuration.padTo // 64 or len(ready)
         frames: list[Frame] = []
         fragments = []
-        for _ in range(len(ready)):
+        for _ in range(min(most, len(ready))):
             streamID = next(iter(ready))
             stream = ready[streamID]
             queue = stream.queue

@@ -9,7 +9,7 @@ from hashlib import sha256
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto import ENVELOPE_OVERHEAD, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError
 from txilpstream.session.events import ConnectionClosed, MoneySettled
 from txilpstream.test.handpeer import NOW, SECRET, HandPeer
@@ -123,6 +123,21 @@ class PacketTests(SynchronousTestCase):
             reply = replyOf(peer, peer.prepareOf(packet + junk, 5))
             self.assertIsInstance(reply, Fulfill)
             self.assertEqual(peer.state.streams.get(1).moneyIn.totalReceived, 5)
+
+    def test_S45_S46_muchToSay(self) -> None:
+        """Sizes stay one where there are many streams, limits and a long address to be told."""
+        for padTo, size, length in ((500, 500, 200), (1000, 4000, 400), (31000, 16000, 1000)):
+            address = "test.".ljust(length, "x")
+            pair = Pair({"padTo": padTo, "sourceAddress": address}, {"padTo": padTo})
+            streamIDs = [pair.client.open(1 << 60) for _ in range(10)]
+            for streamID in streamIDs:
+                pair.client.session.sendData(streamID, b"\xff" * size)
+            pair.run(20)
+            self.assertEqual({len(data) for data in pair.server.data.values()}, {size})
+            self.assertEqual(pair.server.session.peerAddress, address)
+            sizes = {len(prepare.data) for prepare in pair.client.prepares}
+            sizes |= {len(decodeReply(reply).data) for _, reply in pair.client.replies}
+            self.assertEqual(sizes, {padTo + ENVELOPE_OVERHEAD})
 
     def test_S45_S46_padding(self) -> None:
         """On request all packets and replies have one size, and what fills them is zero."""

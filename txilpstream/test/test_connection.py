@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.protocol import Protocol
 
+from txilpstream import connection as connectionModule
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PeerError
 from txilpstream.interfaces import NotSent
@@ -376,6 +377,20 @@ class BurstTests(ConnectedTestCase):
         near.transport.write(b"x" * 50_000)
         self.run_(30)
         self.assertEqual(len(self.served.made[0].data), 50_000)
+
+    def test_turnsGoOn(self) -> None:
+        """A turn that sent all that it may is followed by another, whatever is answered."""
+        self.patch(connectionModule, "PACKETS_PER_TURN", 1)
+        path = SimulatedPath(self.clock, [Latency(0.2)])
+        self.join(path.left, path.right)
+        self.listen()
+        near = self.open(fragmentSize=50)
+        near.transport.write(b"!")
+        self.run_(3)
+        before = self.connection.packetsSent
+        near.transport.write(b"x" * 5_000)
+        self.run_(0.19)
+        self.assertGreater(self.connection.packetsSent, before + 10)
 
     def test_lateOpening(self) -> None:
         """Whoever waits for an open connection that is aborted hears why; who gave up does not."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.crypto import SessionKeys, conditionOf
-from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.configuration import MAX_FRAGMENT_SIZE, SessionConfiguration
 from txilpstream.session.packing import Packer
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
 from txilpstream.session.windows import ByteBudget
-from txilpstream.wire.frames import ConnectionNewAddress, StreamMoney
+from txilpstream.wire.address import MAX_ADDRESS_LENGTH
+from txilpstream.wire.frames import (
+    ConnectionAssetDetails,
+    ConnectionMaxData,
+    ConnectionNewAddress,
+    StreamData,
+    StreamMoney,
+)
 from txilpstream.wire.ilp import decodePrepare
 from txilpstream.wire.packet import PREPARE, decodePacket
 
@@ -65,3 +72,25 @@ class PackerTests(SynchronousTestCase):
         self.assertEqual((record.fulfillment, record.isProbe), (b"", True))
         ours = conditionOf(self.keys.fulfillment(prepare.data))
         self.assertNotEqual(prepare.executionCondition, ours)
+
+    def test_longAddresses(self) -> None:
+        """
+        With the longest addresses a full packet of data is still small enough, and what has no
+        room in it goes in the next.
+        """
+        far, near = (name.ljust(MAX_ADDRESS_LENGTH, "x") for name in ("test.far", "test.near"))
+        state = SessionState(
+            SessionConfiguration(
+                destinationAddress=far, sourceAddress=near, sourceAssetCode="\U0001f600" * 100
+            ),
+            ByteBudget(1000),
+        )
+        packer = Packer(state, self.path, self.keys, bytes)
+        for kind in (ConnectionNewAddress, ConnectionAssetDetails, ConnectionMaxData):
+            state.controls.add(kind.type)
+        data = StreamData(1, 0, bytes(MAX_FRAGMENT_SIZE))
+        for frames, isCrowded in (([data], True), ([], False)):
+            octets = packer.pack(1.0, 0, [*frames]).data
+            self.assertLessEqual(len(octets), 32767)
+            self.assertEqual(state.controls.isCrowded, isCrowded)
+        self.assertEqual(state.controls.pending, {})

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import Ratio
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import ConnectionClosed, DataDrained
+from txilpstream.session.sender import FRAME_OVERHEAD
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.packet import StreamPacket, decodePacket
@@ -46,7 +47,7 @@ class TurnTests(SynchronousTestCase):
         self.assertTrue(all(pair.server.data[each] == b"0123456789" for each in streamIDs))
         most = max(
             sum(
-                len(frame.data) + 16
+                len(frame.data) + FRAME_OVERHEAD
                 for frame in packet.frames
                 if isinstance(frame, StreamData) and frame.data
             )

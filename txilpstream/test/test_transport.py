@@ -17,6 +17,7 @@ from txilpstream.errors import ConnectionEnded, PaymentError, PeerError, StreamE
 from txilpstream.interfaces import IMoneyTransport
 from txilpstream.protocol import StreamAddress
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.pacing import Pacing
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder, Recorders
 
 MIB = 1 << 20
@@ -341,9 +342,71 @@ class ProducerTests(StreamTestCase):
         self.both()
         content = bytes(range(256)) * 8192
         sent = FileSender().beginFileTransfer(BytesIO(content), self.transport)
+        before = self.connection.packetsSent
         self.after(sent, 10)
         self.run_()
         self.assertEqual(self.far.data, b"!" + content)
+        full = len(content) // SessionConfiguration().fragmentSize
+        self.assertLess(self.connection.packetsSent - before, full * 1.2)
+
+    def test_pullMany(self) -> None:
+        """However many producers are asked, and however little they give, a turn has an end."""
+        self.patch(Pacing, "isAllowed", lambda control, now: True)
+        self.listen(maximumStreamID=200)
+        turn, asked, most = StreamConnection.turn, 0, 0
+
+        def counted(connection: StreamConnection) -> None:
+            nonlocal asked, most
+            asked = 0
+            turn(connection)
+            most = max(most, asked)
+
+        class Drops:
+            def __init__(self, transport: Any) -> None:
+                self.transport = transport
+                self.left = 1000
+
+            def resumeProducing(self) -> None:
+                nonlocal asked
+                asked += 1
+                self.left -= 1
+                self.transport.write(b".")
+                if not self.left:
+                    self.transport.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                """It has nothing to stop."""
+
+        self.patch(StreamConnection, "turn", counted)
+        self.open()
+        for _ in range(80):
+            near = self.openStream()
+            near.transport.registerProducer(Drops(near.transport), False)
+        self.run_(20)
+        self.assertEqual(sum(len(each.data) for each in self.served.made), 80_000)
+        self.assertIn(most, range(80 * 8, 80 * 8 * 12))
+
+    def test_pullNoMore(self) -> None:
+        """One that gives way to a push producer while it is asked is not asked for that one."""
+        self.both()
+        transport = self.transport
+        resumed = []
+
+        class Push:
+            def resumeProducing(self) -> None:
+                resumed.append(1)
+
+            def stopProducing(self) -> None:
+                """It has nothing to stop."""
+
+        class GivesWay(Push):
+            def resumeProducing(self) -> None:
+                transport.unregisterProducer()
+                transport.registerProducer(Push(), True)
+
+        transport.registerProducer(GivesWay(), False)
+        self.run_()
+        self.assertEqual(resumed, [])
 
     def test_pullLittle(self) -> None:
         """A pull producer with little to give at a time is asked again and again."""
