@@ -243,11 +243,9 @@ class Reassembler:
         elif len(ready[0]) > count:
             data, ready[0] = ready[0][:count], ready[0][count:]
         else:
-            size = pieces = 0
-            for piece in ready:
-                size += len(piece)
-                if size > count:
-                    break
+            left, pieces = count, 0
+            while len(ready[pieces]) <= left:  # there is more than that in all
+                left -= len(ready[pieces])
                 pieces += 1
             data = b"".join(ready[:pieces])
             del ready[:pieces]

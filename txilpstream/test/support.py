@@ -42,6 +42,16 @@ def forAll(
     return decorate
 
 
+def counted(counts: dict[str, int], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that counts under a name how often it is called, and does what another does."""
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        counts[name] = counts.get(name, 0) + 1
+        return function(*arguments, **options)
+
+    return count
+
+
 octets: Final = st.binary(max_size=300)
 """Any octets, with lengths on both sides of where a length prefix grows."""
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from txilpstream.credentials import Credentials
+from txilpstream.crypto import SessionKeys
 from txilpstream.errors import ErrorCode
 from txilpstream.session.events import SendingEnded
+from txilpstream.stateless import StatelessReceiver
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import Pair
+from txilpstream.test.support import counted
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf
+from txilpstream.tokens import TokenFormats
+from txilpstream.totals import MemoryTotals
 from txilpstream.wire import frames
 from txilpstream.wire.frames import ConnectionNewAddress, StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import decodeReply, encodePrepare, encodeTimestamp
@@ -112,6 +120,8 @@ class ChoiceTests(SynchronousTestCase):
             [StreamData(1, 0, b"late")],
             [StreamClose(99, ErrorCode.APPLICATION_ERROR)],
             [frames.ConnectionClose(1)],
+            [frames.ConnectionClose(1)],
+            [StreamClose(1, 1), MONEY],
         ):
             self.assertEqual(peer.send(*said).code, "", said)
 
@@ -135,3 +145,36 @@ class StrangerTests(TappedTestCase):
         self.assertEqual(len(set(answers)), 1)
         self.assertIn(b"F06", answers[0])
         self.assertEqual(len(self.server.connections), 1)
+
+    def assertSameWork(self, makeCredentials: Callable[[], Credentials]) -> None:
+        """However bad an address is, as much is derived, read and decrypted for it."""
+        work: dict[str, int] = {}
+        for owner, name in (
+            (SessionKeys, "__init__"),
+            (SessionKeys, "open"),
+            (TokenFormats, "read"),
+        ):
+            self.patch(owner, name, counted(work, name, getattr(owner, name)))
+        for index in range(8):
+            token = makeCredentials().destinationAddress.rpartition(".")[2]
+            stranger = f"stranger{index}"
+            for text in (token, token[:-9] + "A" * 9, stranger, stranger.ljust(len(token), "~")):
+                packet = encodePrepare(
+                    5, encodeTimestamp(30), bytes(32), f"test.right.{text}", bytes(80)
+                )
+                work.clear()
+                answer = self.right.receivePrepare(packet)
+                assert isinstance(answer, bytes)
+                self.assertIn(b"F06", answer)
+                self.assertEqual(work, {"__init__": 1, "open": 1, "read": 1}, text)
+
+    def test_C8_sameWork(self) -> None:
+        """A server does as much for a bad token as for a bad key."""
+        self.listen()
+        self.assertSameWork(self.server.generateCredentials)
+
+    def test_C8_sameStatelessWork(self) -> None:
+        """So does a receiver without state."""
+        receiver = StatelessReceiver(self.right, bytes(32), MemoryTotals())
+        self.after(receiver.start())
+        self.assertSameWork(receiver.generateCredentials)

@@ -76,19 +76,52 @@ class FrameTests(TappedTestCase):
         self.assertEqual((reply.code, far.amounts), ("", [5]))
 
     def test_M13_errorsAsFrames(self) -> None:
-        """A violation ends in a frame with its code, and both applications hear why."""
+        """A violation ends in a frame with its code; both applications hear why, and no others."""
+        self.listen()
+        other, paid = self.opened()
+        for code, said in (
+            (ErrorCode.FLOW_CONTROL_ERROR, [StreamData(1, 1 << 21, b"x")]),
+            (ErrorCode.FLOW_CONTROL_ERROR, [StreamData(each, 600_000, b"x") for each in (1, 3)]),
+            (ErrorCode.PROTOCOL_VIOLATION, [StreamMoney(2, 1)]),
+            (ErrorCode.PROTOCOL_VIOLATION, [StreamData(0, 0, b"")]),
+            (ErrorCode.PROTOCOL_VIOLATION, [frames.ConnectionAssetDetails("XYZ", 2)]),
+            (ErrorCode.STREAM_ID_ERROR, [StreamData(99, 0, b"x")]),
+            (ErrorCode.FRAME_FORMAT_ERROR, [b"\x14\x05\x01"]),
+        ):
+            near, far = self.opened()
+            [close] = self.give(*said).only(ConnectionClose)
+            self.assertEqual(close.errorCode, code, said)
+            self.run_()
+            for protocol in (near, far):
+                error = protocol.reasons[0].value
+                assert isinstance(error, PeerError)
+                self.assertEqual(error.code, code, said)
+        self.assertEqual(self.after(other.transport.sendMoney(5), 2).sent, 5)
+        self.assertEqual((other.happened, paid.happened), (["made"], ["made"]))
+
+    def test_M13_lateMoney(self) -> None:
+        """Money for a stream that is over ends in a frame for that stream alone."""
+        self.listen()
+        near, _ = self.opened()
+        near.transport.abortConnection()
+        self.run_()
+        reply = self.give(StreamMoney(1, 1), amount=5)
+        [close] = reply.only(StreamClose)
+        self.assertEqual((reply.code, close.errorCode), ("F99", ErrorCode.STREAM_STATE_ERROR))
+        other = self.openStream()
+        self.assertEqual(self.after(other.transport.sendMoney(5), 2).sent, 5)
+
+    def test_S36_accountNonces(self) -> None:
+        """No IV serves twice where an account makes the random octets."""
         self.listen()
         near, far = self.opened()
-        other = self.after(self.client.connect(self.server.generateCredentials()))
-        reply = self.give(StreamData(1, 1 << 21, b"x"))
-        [close] = reply.only(ConnectionClose)
-        self.assertEqual(close.errorCode, ErrorCode.FLOW_CONTROL_ERROR)
-        self.run_()
-        for protocol in (near, far):
-            error = protocol.reasons[0].value
-            assert isinstance(error, PeerError)
-            self.assertEqual(error.code, ErrorCode.FLOW_CONTROL_ERROR)
-        self.assertFalse(other.session.isClosed)
+        near.transport.write(b"x" * 500_000)
+        far.transport.write(b"y" * 500_000)
+        self.pay(near, 50)
+        ivs = [each.prepare.data[:12] for each in self.exchanges]
+        ivs += [each.reply.data[:12] for each in self.exchanges]
+        self.assertGreater(len(ivs), 60)
+        self.assertEqual(len(set(ivs)), len(ivs))
 
     def test_M14_padding(self) -> None:
         """On request every packet and answer has one size, both ways."""
@@ -210,15 +243,24 @@ class FlowTests(TappedTestCase):
         self.assertEqual({f.maxOffset for f in self.answered(StreamMaxData)}, {50_000})
         self.assertEqual({f.maxOffset for f in self.answered(ConnectionMaxData)}, {90_000})
 
-    def test_M18_mostStreams(self) -> None:
-        """No more streams are opened than the peer takes; the next waits for one to end."""
-        self.listen(maximumStreamID=6)
+    def assertMostStreams(self, most: int) -> None:
+        """Of many streams so many are opened, half of their ids being the other end's."""
+        self.listen(maximumStreamID=most)
         self.connection = self.connect()
-        nears = [self.openStream() for _ in range(12)]
+        nears = [self.openStream() for _ in range(16)]
         for near in nears:
             near.transport.write(b"x")
         self.run_()
-        self.assertEqual(max(frame.streamID for frame in self.said(StreamData)), 19)
+        self.assertEqual(max(frame.streamID for frame in self.said(StreamData)), most - 1)
+        self.assertEqual([far.data for far in self.served.made], [b"x"] * (most // 2))
+
+    def test_M18_mostStreams(self) -> None:
+        """No more streams are opened than the peer takes; the next waits for one to end."""
+        self.assertMostStreams(20)
+
+    def test_M18_more(self) -> None:
+        """A peer that takes more says so, and more are opened."""
+        self.assertMostStreams(28)
 
     def test_M18_nextWaits(self) -> None:
         """A stream beyond the limit waits; it is opened when another one is over."""

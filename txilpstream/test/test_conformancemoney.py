@@ -6,15 +6,16 @@ from typing import Any
 
 from txilpstream.amounts import Ratio
 from txilpstream.crypto import SessionKeys
-from txilpstream.errors import ConnectionEnded, PaymentError
+from txilpstream.errors import ConnectionEnded, ErrorCode, PaymentError, PeerError
 from txilpstream.payments import pay, quote
 from txilpstream.test.connected import LEFT, HalfRecorder, Recorder
-from txilpstream.test.test_conformancebase import Conform, TappedTestCase
+from txilpstream.test.test_conformancebase import Conform, TappedTestCase, openPacket
 from txilpstream.testing import Latency, MaximumPacketAmount, Rate, RejectWith, Transit
 from txilpstream.wire import frames
 from txilpstream.wire.frames import StreamMaxMoney, StreamMoney
 from txilpstream.wire.ildcp import AccountDetails
 from txilpstream.wire.ilp import Fulfill, Reject
+from txilpstream.wire.packet import encodePacket
 
 EUR = AccountDetails("test.right", 6, "EUR")
 
@@ -54,6 +55,28 @@ class PaymentTests(PathTestCase):
         self.assertEqual(paid.answered.prepareAmount, 900)
         self.assertEqual(near.transport.totalDelivered, paid.packet.prepareAmount)
         self.assertEqual((near.transport.totalDeliveredClaimed, far.amounts), (900, [900]))
+
+    def test_M02_lessArrived(self) -> None:
+        """A peer that takes a packet with less than the least breaks the protocol, and is told."""
+        self.start()
+        near, far = self.opened()
+        self.pay(near, 1000)
+
+        def lessened(packet: Transit) -> None:
+            reply = packet.reply
+            claimed = openPacket(self.keys, reply.data)
+            if isinstance(reply, Fulfill) and claimed is not None and claimed.prepareAmount:
+                octets = encodePacket(claimed.sequence, claimed.packetType, 5, claimed.frames)
+                packet.reply = Fulfill(reply.fulfillment, self.keys.seal(octets, b"less" * 3))
+
+        self.hop.back = lessened
+        near.transport.sendMoney(1000).addErrback(lambda failure: None)
+        self.run_(2)
+        for protocol in (near, far):
+            error = protocol.reasons[0].value
+            assert isinstance(error, PeerError)
+            self.assertEqual(error.code, ErrorCode.PROTOCOL_VIOLATION)
+        self.assertEqual(near.transport.totalSent, 2000)
 
     def test_M03_rateAndSlippage(self) -> None:
         """The rate follows the path; what is lost beyond the slippage does not leave."""
@@ -233,16 +256,21 @@ class PaymentTests(PathTestCase):
         self.assertEqual(self.sent("right"), [])
 
     def test_M34_quiet(self) -> None:
-        """When all is sent and answered nothing leaves either end of an open connection."""
+        """One packet is one packet: on an open connection nothing leaves before or after it."""
         self.start()
         near, far = self.opened()
-        near.transport.write(b"x" * 20_000)
-        far.transport.write(b"y" * 20_000)
-        self.pay(near, 100, 5)
-        self.pay(far, 100, 5)
+        for protocol in (near, far):
+            protocol.transport.write(b"x")
+            self.pay(protocol, 100, 5)
         self.exchanges.clear()
-        self.run_(40)
-        self.assertEqual(self.exchanges, [])
+        self.pay(near, 100, 10)
+        near.transport.write(b"x" * 20_000)
+        self.run_(10)
+        self.pay(far, 70, 10)
+        far.transport.write(b"y" * 20_000)
+        self.run_(10)
+        left = [(each.side, each.prepare.amount) for each in self.exchanges]
+        self.assertEqual(left, [("left", 100), ("left", 0), ("right", 70), ("right", 0)])
         self.assertEqual((near.happened, far.happened), (["made"], ["made"]))
 
     def test_M39_onlyZeroAmounts(self) -> None:

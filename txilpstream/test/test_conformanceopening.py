@@ -14,6 +14,7 @@ from txilpstream.credentials import Credentials, TokenReader
 from txilpstream.crypto import SessionKeys, conditionOf
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.payments import pay, quote
+from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import AssetDetailsLearned, ConnectionClosed, PeerAddressChanged
 from txilpstream.spsp import resolve
 from txilpstream.stateless import StatelessReceiver
@@ -344,6 +345,12 @@ class AssetTests(SynchronousTestCase):
 
 class CountTests(SynchronousTestCase):
     """How much one key encrypts."""
+
+    def test_S37_limit(self) -> None:
+        """It is 2^31 packets if nothing less is asked for, and never more."""
+        self.assertEqual(SessionConfiguration().maximumPacketCount, 1 << 31)
+        with self.assertRaises(LocalError):
+            SessionConfiguration(maximumPacketCount=(1 << 31) + 1)
 
     def test_S37_prepares(self) -> None:
         """The last packet that a key may encrypt closes the connection at both ends."""

@@ -121,6 +121,19 @@ class PacketTests(StatelessTestCase):
         for version in (0, 2, 200):
             self.assertUnexpected(self.seal(bytes([version]) + good[1:]))
 
+    def test_S36_statelessNonces(self) -> None:
+        """No IV serves twice in answers, whatever they say."""
+        self.successResultOf(self.receiver.stop())
+        self.receive(lambda: len(self.requests) % 2 == 1)
+        ivs = []
+        for index in range(60):
+            amount, frames = ((5, [MONEY]), (0, []), (5, []))[index % 3]
+            plain = encodePacket(index, PREPARE, 0, frames)
+            ivs.append(decodeReply(self.giveData(self.seal(plain, index), amount)).data[:12])
+        self.assertEqual(len(self.requests), 20)
+        self.assertTaken(50)
+        self.assertEqual(len(set(ivs)), 60)
+
     def test_S41_statelessPacketType(self) -> None:
         """A Prepare whose envelope says Fulfill or Reject is discarded: F06."""
         for kind in (FULFILL, REJECT):

@@ -156,6 +156,14 @@ class LimitTests(ByHandTestCase):
         blocked = framesOf(pair, pair.server.prepares, frames.ConnectionStreamIDBlocked)
         self.assertEqual(blocked, [])
 
+    def test_S28_smallerOfAll(self) -> None:
+        """So it is with the bytes of all streams together."""
+        for size in (50_000, 100, 0, 49_999):
+            self.peer.send(frames.ConnectionMaxData(size))
+            self.assertEqual(self.peer.state.streams.sendCredit.limit, 50_000)
+        self.peer.send(frames.ConnectionMaxData(50_001))
+        self.assertEqual(self.peer.state.streams.sendCredit.limit, 50_001)
+
     def test_S29_dataOverLimit(self) -> None:
         """Bytes beyond the limit of a stream close the connection: FlowControlError."""
         self.peer = HandPeer(SessionConfiguration(isServer=True, streamWindow=50_000))
@@ -172,6 +180,22 @@ class LimitTests(ByHandTestCase):
             self.assertFalse(self.peer.state.isClosed)
         reply = self.peer.send(StreamMoney(1, 1), amount=200, now=NOW + OVER_LIMIT_PATIENCE + 1)
         self.assertCloses(reply, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def test_S29_C3_partOverLimit(self) -> None:
+        """A part of a packet beyond its stream's limit has the whole refused, with both limits."""
+        said = [StreamMoney(1, 1), StreamMoney(3, 1)]
+        self.peer.send(*said, receiveMax=1000)
+        streams = self.peer.state.streams.open
+        streams[1].moneyIn.receiveMax = 20
+        reply = self.peer.send(*said, amount=100)
+        self.assertEqual(reply.code, "F99")
+        told = [(1, 20, 0), (3, 1000, 0)]
+        self.assertEqual(
+            reply.only(frames.StreamMaxMoney), [frames.StreamMaxMoney(*each) for each in told]
+        )
+        self.assertEqual([stream.moneyIn.totalReceived for stream in streams.values()], [0, 0])
+        self.assertEqual(self.peer.send(*said, amount=40).code, "")
+        self.assertEqual([stream.moneyIn.totalReceived for stream in streams.values()], [20, 20])
 
     def test_S30_blocked(self) -> None:
         """A sender that is held up says by what: bytes, all bytes, money, ids."""
@@ -191,6 +215,8 @@ class LimitTests(ByHandTestCase):
             frames.ConnectionStreamIDBlocked,
         ):
             self.assertNotEqual(framesOf(pair, pair.client.prepares, kind), [], kind)
+        blocked = framesOf(pair, pair.client.prepares, frames.StreamMoneyBlocked)
+        self.assertEqual(blocked[0], frames.StreamMoneyBlocked(streamIDs[2], 50, 0))
 
     def test_S32_connectionLimitRaised(self) -> None:
         """The limit of the connection rises as the application reads, on whatever stream."""
@@ -209,6 +235,12 @@ class LimitTests(ByHandTestCase):
         self.assertEqual(self.peer.send(StreamData(1, 60_000, b"x")).code, "")
         reply = self.peer.send(StreamData(3, 39_999, b"x"))
         self.assertCloses(reply, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def test_S33_together(self) -> None:
+        """So do those of several streams in one packet."""
+        self.peer = HandPeer(SessionConfiguration(isServer=True, connectionWindow=100_000))
+        said = [StreamData(streamID, 59_999, b"x") for streamID in (1, 3)]
+        self.assertCloses(self.peer.send(*said), ErrorCode.FLOW_CONTROL_ERROR)
 
     def test_S49_keepsToConnectionMaxData(self) -> None:
         """A sender never exceeds the limit that it was told, even one below its assumption."""
@@ -351,6 +383,14 @@ class FragmentTests(SynchronousTestCase):
         """The first bytes of a stream have the offset 0."""
         first = next(frame for frame in self.sent if frame.data)
         self.assertEqual((first.offset, first.streamID), (0, self.streamID))
+
+    def test_S54_overlapsAreTaken(self) -> None:
+        """A peer whose fragments overlap is understood: each byte counts once."""
+        pair = Pair()
+        pair.run(1)
+        for offset, data in ((0, b"abc"), (5, b"fgh"), (1, b"bcdef"), (0, b"abcdefghij")):
+            self.assertEqual(give(pair, StreamData(1, offset, data)).code, "")
+        self.assertEqual(pair.server.data[1], b"abcdefghij")
 
     def test_S54_S55_sameFragments(self) -> None:
         """Fragments never overlap, and go again with the same offset and bytes."""

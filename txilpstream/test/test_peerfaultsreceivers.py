@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -23,6 +22,7 @@ from txilpstream.test.connected import ConnectedTestCase
 from txilpstream.test.handpeer import HandPeer, Reply
 from txilpstream.test.httppeers import FULFILL, PREPARE, makeResponse
 from txilpstream.test.sessions import Pair
+from txilpstream.test.support import counted
 from txilpstream.test.test_httpsender import REQUEST, SenderTestCase
 from txilpstream.test.test_settlement import Peerless
 from txilpstream.test.test_statelessfront import (
@@ -202,7 +202,7 @@ class ReceivingTests(ReceiverCase):
             (SessionKeys, "fulfillment"),
             (stateless, "decodePacket"),
         ):
-            self.patch(owner, name, self.counted(counts, name, getattr(owner, name)))
+            self.patch(owner, name, counted(counts, name, getattr(owner, name)))
         self.receiveWithReceipts()
         packets = [self.packet(MONEY, amount=5, iv=bytes([n]) * 12) for n in range(10)]
         counts.clear()
@@ -210,16 +210,6 @@ class ReceivingTests(ReceiverCase):
             self.successResultOf(self.ask(packet))
         names = "__init__", "open", "seal", "fulfillment", "decodePacket"
         self.assertEqual(counts, {**dict.fromkeys(names, 10), "__init__": 1})
-
-    @staticmethod
-    def counted(counts: dict[str, int], name: str, function: Any) -> Callable[..., Any]:
-        """A function that counts how often it is called."""
-
-        def count(*arguments: Any, **options: Any) -> Any:
-            counts[name] = counts.get(name, 0) + 1
-            return function(*arguments, **options)
-
-        return count
 
     def test_requestSaysWhoPays(self) -> None:
         """Rafiki: which payment a packet is for is looked up anew; here the packet says it."""
