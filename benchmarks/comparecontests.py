@@ -170,6 +170,9 @@ def peak(found: Result) -> float:
     return float(found["peak"])
 
 
+MEMORY = Measure("g", "MiB at most", peak, goal=1)
+
+
 def operation(name: str, found: Result) -> float:
     """How often an operation was done per second of processor time."""
     return float(found["rates"][name])
@@ -180,7 +183,7 @@ def packets(letter: str, goal: float) -> list[Measure]:
     return [
         Measure(letter, "packets/s", perSecond, True, goal),
         Measure(letter, "µs of CPU per packet", cpuEach, goal=1 / goal),
-        Measure("g", "MiB at most", peak, goal=1),
+        MEMORY,
     ]
 
 
@@ -192,8 +195,7 @@ def _data(letter: str, goal: float, isCPU: bool) -> list[Measure]:
         lambda found: found["cpu"] * 1e3 / (found["count"] / 1e6),
         goal=1 / goal,
     )
-    memory = Measure("g", "MiB at most", peak, goal=1)
-    return [speed, cost, memory] if isCPU else [speed, memory]
+    return [speed, cost, MEMORY] if isCPU else [speed, MEMORY]
 
 
 def _receiving(name: str, peer: str, ours: str, theirs: str, goal: float) -> Contest:
@@ -205,7 +207,7 @@ def _receiving(name: str, peer: str, ours: str, theirs: str, goal: float) -> Con
 def _first(name: str, rate: str, goal: float | None) -> Contest:
     order = {"count": 9, "oneWayMs": 25, "rate": rate}
     measure = Measure("d", "ms", lambda found: found["wall"] * 1e3, goal=goal)
-    return Contest(name, STREAM, "first", "first", order, {"count": 3}, [measure])
+    return Contest(name, STREAM, "first", "first", order, {"count": 3}, [measure, MEMORY])
 
 
 def _far(peer: str, word: str, order: Result, smoke: Result, goal: float, own: Result) -> Contest:
@@ -215,7 +217,7 @@ def _far(peer: str, word: str, order: Result, smoke: Result, goal: float, own: R
     order = {**order, "oneWayMs": 25}
     measures = [
         Measure("e", "packets/s", perSecond, True, goal),
-        Measure("g", "MiB at most", peak, goal=1),
+        MEMORY,
     ]
     return Contest(name, peer, "money", word, order, smoke, measures, own)
 
@@ -259,6 +261,7 @@ CONTESTS: list[Contest | PathContest] = [
         [
             Measure("d", "per second", perSecond, True),
             Measure("d", "µs of CPU per connection", cpuEach),
+            MEMORY,
         ],
     ),
     _first("first unit, 50 ms round trip, as each side comes", "default", 0.5),
@@ -288,8 +291,11 @@ CONTESTS: list[Contest | PathContest] = [
         {"seconds": 0.3},
         {"seconds": 0.03},
         [
-            Measure("h", f"{name}, per second of CPU", partial(operation, name), True)
-            for name in OPERATIONS
+            *[
+                Measure("h", f"{name}, per second of CPU", partial(operation, name), True)
+                for name in OPERATIONS
+            ],
+            MEMORY,
         ],
     ),
 ]

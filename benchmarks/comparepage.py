@@ -30,11 +30,11 @@ ITEMS = {
 """The items, by the letters that C{--only} takes."""
 
 ABOUT = """\
-What people would use instead, measured in the same run on the same work: ``python
-benchmarks/compare.py --docs`` made this page and its picture. The sides take turns, a run of each
-after the other, every run in a process of its own; who begins changes from run to run. Each figure
-is the median of {runs}. Ratios are ours to theirs: of a rate more is better, of a cost and of
-memory less is.
+What people would use instead, measured in the same run on the same work, or for the same time where
+one of both would take too long (item (e)): ``python benchmarks/compare.py --docs`` made this page
+and its picture. The sides take turns, a run of each after the other, every run in a process of its
+own; who begins changes from run to run. Each figure is the median of {runs}. Ratios are ours to
+theirs: of a rate more is better, of a cost and of memory less is.
 
 .. image:: comparison.svg
    :alt: Bars of how many times better than the peer each figure is, on a scale of powers of ten,

@@ -32,20 +32,24 @@ class VectorsTests(InteropTestCase):
 
     def test_notices(self) -> None:
         """A vector that is wrong is found, in each file."""
-        changes = {
-            "exchanges.json": ("condition", "00" * 32),
-            "tokens.json": ("sharedSecret", "00" * 32),
-            "receipts.json": ("totalReceived", "7"),
-            "malformed.json": ("isPacket", True),
-            "ilp.json": ("packet", "0c"),
-        }
-        for name, (field, value) in changes.items():
+        changes = [
+            ("exchanges.json", 0, "condition", "00" * 32),
+            ("tokens.json", 0, "sharedSecret", "00" * 32),
+            ("tokens.json", 5, "connectionTag", "invoice-8"),
+            ("tokens.json", 6, "receiptSecret", "00" * 32),
+            ("tokens.json", 7, "assetCode", "USD"),
+            ("receipts.json", 0, "totalReceived", "7"),
+            ("malformed.json", 0, "isPacket", True),
+            ("malformed.json", 8, "ilpCode", ""),
+            ("ilp.json", -1, "packet", "0c"),
+        ]
+        for name, index, field, value in changes:
             folder = Path(self.mktemp())
             folder.mkdir(parents=True)
             for path in FOLDER.iterdir():
                 vectors = json.loads(path.read_text())
                 if path.name == name:
-                    index = len(vectors) - 1 if name == "ilp.json" else 0
+                    self.assertNotEqual(vectors[index][field], value)
                     vectors[index][field] = value
                 (folder / path.name).write_text(json.dumps(vectors))
             error = self.assertRaises(AssertionError, self.checked, folder.resolve())

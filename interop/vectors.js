@@ -3,6 +3,7 @@
 //
 //     node vectors.js FOLDER
 //
+// The tokens and the packets that a server answers are given to @interledger/stream-receiver too, in both versions.
 // Prints one JSON object for each file, {event: 'checked', file, count}, and at the first
 // difference {event: 'error', ...}.
 
@@ -12,7 +13,7 @@ const path = require('path')
 
 const stream = 'ilp-protocol-stream/dist/src/'
 const cryptoHelper = require(stream + 'crypto')
-const { Packet } = require(stream + 'packet')
+const { Packet, ConnectionNewAddressFrame, StreamMoneyFrame } = require(stream + 'packet')
 const receipts = require(stream + 'util/receipt')
 const { Reader } = require('oer-utils')
 const ilpPacket = require('ilp-packet')
@@ -74,7 +75,56 @@ async function exchange (vector) {
   assert.strictEqual(answer._serialize().toString('hex'), vector.replyPlain)
 }
 
-function token (vector) {
+// What each version of stream-receiver answers to a Prepare for a token, with these octets in the envelope; the
+// frames in the answer, and what it says the token says.
+async function received (vector, plain) {
+  const secret = hex(vector.sharedSecret)
+  const key = await cryptoHelper.generatePskEncryptionKey(secret)
+  const data = await cryptoHelper.encrypt(key, plain)
+  const fulfillmentKey = await cryptoHelper.generateFulfillmentKey(secret)
+  const fulfillment = await cryptoHelper.generateFulfillment(fulfillmentKey, data)
+  const prepare = {
+    amount: '5',
+    expiresAt: new Date(Date.now() + 30000),
+    executionCondition: await cryptoHelper.hash(fulfillment),
+    destination: `test.server.${vector.token}`,
+    data
+  }
+  return Promise.all(['stream-receiver', 'stream-receiver-latest'].map(async name => {
+    const { StreamServer } = require(name)
+    const server = new StreamServer({ serverSecret: hex(vector.serverSecret), serverAddress: 'test.server' })
+    const money = server.createReply(prepare)
+    if (!money.accept) return { code: money.code }
+    money.setTotalReceived('5')
+    const { frames } = await Packet.decryptAndDeserialize(key, money.accept().data)
+    return { code: '', tag: money.paymentTag || '', frames }
+  }))
+}
+
+const frameOf = (frames, name) => frames.find(frame => frame.constructor.name === name)
+
+async function tokenOfReceiver (vector) {
+  const frames = [new ConnectionNewAddressFrame('test.client'), new StreamMoneyFrame(1, 1)]
+  const plain = new Packet(1, 12, 0, frames)._serialize()
+  for (const { code, tag, frames } of await received(vector, plain)) {
+    assert.strictEqual(code, vector.isGood ? '' : 'F06', vector.name)
+    if (!vector.isGood) continue
+    assert.strictEqual(tag, vector.connectionTag, vector.name)
+    const asset = frameOf(frames, 'ConnectionAssetDetailsFrame')
+    assert.strictEqual(asset ? asset.sourceAssetCode : null, vector.assetCode, vector.name)
+    assert.strictEqual(asset ? asset.sourceAssetScale : null, vector.assetScale, vector.name)
+    const proof = frameOf(frames, 'StreamReceiptFrame')
+    assert.strictEqual(Boolean(proof), Boolean(vector.receiptNonce), vector.name)
+    if (proof) {
+      const found = receipts.verifyReceipt(proof.receipt, hex(vector.receiptSecret))
+      assert.strictEqual(found.nonce.toString('hex'), vector.receiptNonce)
+      assert.strictEqual(found.totalReceived.toString(), '5')
+    }
+  }
+}
+
+async function token (vector) {
+  if (['stream-receiver', 'none'].includes(vector.format)) await tokenOfReceiver(vector)
   const octets = Buffer.from(vector.token, 'base64')
   const secret = hex(vector.serverSecret)
   // A token in another format is a bad one for it, and has another secret or none.
@@ -120,10 +170,16 @@ const LENIENT = [
   'a time that is none'
 ]
 
-function malformed (vector) {
-  const read = () => Packet._deserializeUnencrypted(hex(vector.plain))
+// Nor has stream-receiver any streams: what it can read it takes.
+async function malformed (vector) {
+  const plain = hex(vector.plain)
+  const read = () => Packet._deserializeUnencrypted(plain)
   if (vector.isPacket || LENIENT.includes(vector.name)) read()
   else assert.throws(read, vector.name)
+  for (const { code } of await received({ ...vector, ...address }, plain)) {
+    if (vector.ilpCode === '') assert.strictEqual(code, '', vector.name)
+    else if (!vector.isPacket && !LENIENT.includes(vector.name)) assert(code, vector.name)
+  }
 }
 
 function ilp (vector) {
@@ -132,7 +188,12 @@ function ilp (vector) {
   else read()
 }
 
+let address // a token that stream-receiver reads, with its secrets
+
 async function main (folder) {
+  const tokens = JSON.parse(fs.readFileSync(path.join(folder, 'tokens.json')))
+  const { token: text, serverSecret, sharedSecret } = tokens.find(each => each.format === 'stream-receiver')
+  address = { token: text, serverSecret, sharedSecret }
   const files = {
     'exchanges.json': exchange,
     'tokens.json': token,
