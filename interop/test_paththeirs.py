@@ -183,3 +183,47 @@ class PayAlphaTests(PayTests):
     """The same with the newer one."""
 
     peer = "pay-alpha"
+
+
+class ReceiverTests(TheirsTestCase):
+    """@interledger/stream-receiver."""
+
+    peer = "stream-receiver"
+
+    async def receiver(self, connector: Connector) -> tuple[Peer, Credentials]:
+        """A receiver, and credentials of its making."""
+        node = self.node(
+            "receiver.js", self.peer, connector.btp("payee"), "test.conn.payee", "53" * 32
+        )
+        await node.hear("listening")
+        [said] = (await node.ask("credentials", wanted="credentials"))["each"]
+        return node, Credentials(said["address"], bytes.fromhex(said["secret"]))
+
+    async def total(self, node: Peer) -> int:
+        """What it has accepted."""
+        return int((await node.ask("totals", wanted="totals"))["amount"])
+
+    async def test_slowPayee(self) -> None:
+        """We pay it more than passes in a second."""
+        connector = await self.between(payer=SLOW)
+        payer = await self.open(connector.btp("payer"))
+        node, credentials = await self.receiver(connector)
+        result = await pay(payer, credentials, sourceAmount=AMOUNT)
+        self.assertIn("T04", [reject.code for reject in result.rejects])
+        self.assertEqual((result.sent, await self.total(node)), (AMOUNT, AMOUNT))
+        self.cell("t04", self.peer, "payee", "Through a connector that limits us: all arrives.")
+
+    async def test_killedPayee(self) -> None:
+        """The connector dies while we pay it."""
+        connector = await self.between()
+        payer = await self.open(connector.btp("payer"))
+        node, credentials = await self.receiver(connector)
+        result = await self.interrupt(payer, credentials, connector.kill, connector.start)
+        self.agree(result, await self.total(node))
+        self.cell("restart", self.peer, "payee", "We go on; the books agree.")
+
+
+class LatestReceiverTests(ReceiverTests):
+    """The same with the newer one."""
+
+    peer = "stream-receiver-latest"
