@@ -69,7 +69,7 @@ class BoundedTests(TestCase):
         factory.whenLost = self.whenLost
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        agent = boundedAgent(reactor, timeout=5, limit=limit)
+        agent = boundedAgent(reactor, timeout=60, limit=limit)
         url = b"http://127.0.0.1:%d/" % port.getHost().port
         return await agent.request(b"GET", url, None, None)
 
@@ -126,7 +126,7 @@ class BoundedTests(TestCase):
         factory.noisy = False
         port = reactor.listenSSL(0, factory, ServerContext(path), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        agent = boundedAgent(reactor, timeout=5, limit=100_000)
+        agent = boundedAgent(reactor, timeout=60, limit=100_000)
         url = b"https://127.0.0.1:%d/" % port.getHost().port
         asked = agent.request(b"GET", url, None, None)
         error: Any = await self.assertFailure(asked, Exception)
@@ -140,7 +140,7 @@ class BoundedTests(TestCase):
         factory.whenLost = Deferred()
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        agent = boundedAgent(reactor, timeout=5, limit=100_000)
+        agent = boundedAgent(reactor, timeout=60, limit=100_000)
         asked = agent.request(b"GET", b"https://127.0.0.1:%d/" % port.getHost().port, None, None)
         error: Any = await self.assertFailure(asked, Exception)
         self.assertIn("SSL", whyNot(error))

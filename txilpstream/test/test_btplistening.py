@@ -141,7 +141,7 @@ class FactoryTests(TestCase):
         listener = self.make(listen="tcp:0:interface=127.0.0.1", token="t", timeout="60")
         waiting = listener.connect()
         port = listener.server.port.getHost().port
-        client = self.make(f"btp+ws://:t@127.0.0.1:{port}", timeout="5")
+        client = self.make(f"btp+ws://:t@127.0.0.1:{port}", timeout="60")
         await client.connect()
         await waiting
         listener.registerDataHandler(bytes.upper)
