@@ -82,7 +82,8 @@ Item (e)
    slow. Against *pay* both sides make the same payment, from its first packet. Version
    0.4.0-alpha.9 keeps a task for every reply and takes long, which is why its payment is half as
    large. The smaller a payment, the less the difference: ours begins with few packets and doubles
-   them each round trip, so that one of 300 packets takes seven, and the ratio is 10.
+   them each round trip, so that one of 300 packets takes seven however fast the machine
+   is; on a fast one, where theirs is faster, that is ten times theirs and below the goal.
 Item (f)
    Client, server and connectors in processes of their own: one *ilp-connector* with both ends as
    children over BTP, 2,000 packets; or two that are peers over HTTP, 1,000 packets. The connectors

@@ -170,7 +170,7 @@ class Sender:
         most = configuration.padTo // 64 or len(ready)
         frames: list[Frame] = []
         fragments = []
-        for _ in range(min(most, len(ready))):
+        for _ in range(len(ready)):
             streamID = next(iter(ready))
             stream = ready[streamID]
             queue = stream.queue
@@ -194,7 +194,7 @@ class Sender:
                 ready.move_to_end(streamID)
             else:
                 del ready[streamID]
-            if room <= 0:
+            if room <= 0 or len(frames) == most:
                 break
         if not frames:
             self._stuckAt = self._path.losses
