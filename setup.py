@@ -80,5 +80,5 @@ setup(
         "test": TEST,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["txilpstream = txilpstream.cli:main"]},
+    entry_points={"console_scripts": ["txilpstream = txilpstream.cli.main:main"]},
 )

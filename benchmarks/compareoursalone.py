@@ -26,8 +26,8 @@ from txilpstream import (
     StreamServer,
     memoryPair,
 )
-from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
-from txilpstream.totals import MemoryTotals
+from txilpstream.crypto.keys import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionMaxData,

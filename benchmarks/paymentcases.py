@@ -8,12 +8,12 @@ from typing import Any
 
 from measure import Figure, Options
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.credentials import Credentials
-from txilpstream.payments import pay
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.payments.payment import pay
 from txilpstream.test.randompayments import InterruptedPayment, RandomPayment, World
 from txilpstream.testing import Hop, Latency, Rate
+from txilpstream.transport.account import Account
 
 ROUND_TRIP = 0.05
 

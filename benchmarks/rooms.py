@@ -15,7 +15,7 @@ from time import process_time
 from measure import RUNS, Figure, Options, microseconds, readOptions, show
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.crypto.keys import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.session import Outgoing, Session
 from txilpstream.wire.frames import Frame, StreamData, StreamMaxMoney, StreamMoney

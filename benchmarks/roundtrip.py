@@ -23,15 +23,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater, react
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.connection import StreamConnection
-from txilpstream.credentials import Credentials
-from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 from txilpstream.wire.ilp import (
     Fulfill,
@@ -42,13 +42,7 @@ from txilpstream.wire.ilp import (
     encodePrepare,
     encodeTimestamp,
 )
-from txilpstream.wire.packet import (
-    FULFILL,
-    PREPARE,
-    StreamPacket,
-    decodePacket,
-    encodePacket,
-)
+from txilpstream.wire.packet import FULFILL, PREPARE, StreamPacket, decodePacket, encodePacket
 
 AMOUNT = 1000
 """Units in a packet of money."""

@@ -16,13 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.connection import StreamConnection
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
 from txilpstream.testing import Hop, Latency, SimulatedPath, Transit
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ilp import Reject
 
 BIN = 0.1

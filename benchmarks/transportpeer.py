@@ -20,11 +20,11 @@ from twisted.internet.stdio import StandardIO
 from twisted.internet.task import react
 from twisted.protocols.basic import LineReceiver
 
-from txilpstream.account import Account
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin
-from txilpstream.plugins.http import HTTPPlugin
-from txilpstream.protocol import StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
+from txilpstream.plugins.http.plugin import HTTPPlugin
+from txilpstream.transport.account import Account
+from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.transport.server import StreamServer
 
 TOKEN = "benchmark"
 

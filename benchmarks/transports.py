@@ -21,14 +21,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import react
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 
 AMOUNT = 1000
 """Source units in a packet."""

@@ -20,17 +20,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
-from txilpstream.account import Account
-from txilpstream.credentials import TokenReader
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.credentials import TokenReader
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import signReceipt
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import DecodeError, ErrorCode
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.receipts import signReceipt
-from txilpstream.server import StreamServer
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import StreamOpened
 from txilpstream.session.session import Session
-from txilpstream.tokens import TokenFormats
+from txilpstream.transport.account import Account
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire import frames
 from txilpstream.wire.frames import Frame, encodeFrame
 from txilpstream.wire.ilp import (

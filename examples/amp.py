@@ -7,11 +7,11 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import react
 from twisted.protocols.amp import AMP, Command, Integer
 
-from txilpstream.account import Account
-from txilpstream.client import StreamClient
-from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 

@@ -3,12 +3,12 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from txilpstream.account import Account
-from txilpstream.client import StreamClient
-from txilpstream.endpoints import StreamClientEndpoint
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.endpoints import StreamClientEndpoint
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 PRICE, WANTED = 40, 16  # units per KiB, and KiB

@@ -8,12 +8,12 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater, react
 from zope.interface import implementer
 
-from txilpstream.account import Account
-from txilpstream.client import StreamClient
 from txilpstream.interfaces import IPaymentPolicy
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 

@@ -7,11 +7,11 @@ The server knows each payer by the tag that it wrote into the credentials it gav
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from txilpstream.account import Account
-from txilpstream.client import StreamClient
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 

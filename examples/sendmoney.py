@@ -7,12 +7,12 @@ One payment becomes as many packets as the path needs; the result says what left
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.protocol import StreamFactory, StreamProtocol
-from txilpstream.server import StreamServer
 from txilpstream.testing import Latency, MaximumPacketAmount, Rate, SimulatedPath
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 

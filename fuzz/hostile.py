@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from fuzzing import mutated, require
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.wire import frames
 from txilpstream.wire.ilp import (
     Fulfill,

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from fuzzing import require
 
-from txilpstream.credentials import Credentials
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import SessionKeys
+from txilpstream.crypto.receipts import Receipt, decodeReceipt, signReceipt, verifyReceipt
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.receipts import Receipt, decodeReceipt, signReceipt, verifyReceipt
 from txilpstream.wire import btp, frames, ildcp, ilp, oer, packet
 
 SECRET: Final = bytes(range(32))

@@ -18,20 +18,20 @@ from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, Ping, Request, TextMessage
 
-from txilpstream.account import Account
-from txilpstream.crypto import SessionKeys, conditionOf
-from txilpstream.plugins.btplink import BTPLink
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.plugins.btp.link import BTPLink
 from txilpstream.plugins.handshake import ServerWebSocket
+from txilpstream.plugins.http.server import HTTPServer
 from txilpstream.plugins.httpchannel import PrepareChannel
-from txilpstream.plugins.httpserver import HTTPServer
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import StreamServer
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import MoneyReceived, StreamOpened
 from txilpstream.session.session import Session
 from txilpstream.test.connected import Recorder, Recorders
 from txilpstream.test.httppeers import Answerer, Endpoint, connect, makeRequest
 from txilpstream.test.sockets import Owner, RawTransport
+from txilpstream.transport.account import Account
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ilp import (
     Fulfill,
     Prepare,

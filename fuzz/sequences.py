@@ -23,19 +23,15 @@ from hostile import U64, Hostile, amountFulfilled
 from twisted.internet.task import Clock
 from withoutstate import EXPECTED, Payers
 
-from txilpstream.account import Account
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import LocalError, PaymentError
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import StreamServer
 from txilpstream.test.connected import Recorder, Recorders, run
 from txilpstream.test.sessions import LOST, End, Pair
+from txilpstream.transport.account import Account
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
-from txilpstream.wire.ilp import (
-    decodePrepare,
-    encodePrepare,
-    encodeReject,
-)
+from txilpstream.wire.ilp import decodePrepare, encodePrepare, encodeReject
 
 NOW: Final = 1_700_000_000.0
 BATCH: Final = 20

@@ -27,14 +27,14 @@ from tokenlayers import (
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from txilpstream.account import Account
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import verifyReceipt
 from txilpstream.errors import DecodeError
 from txilpstream.interfaces import Refusal
+from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.receipts import verifyReceipt
-from txilpstream.stateless import StatelessReceiver
-from txilpstream.totals import MemoryTotals
+from txilpstream.transport.account import Account
+from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire.frames import (
     ConnectionClose,
     ConnectionNewAddress,
@@ -42,13 +42,7 @@ from txilpstream.wire.frames import (
     StreamMoney,
     StreamReceipt,
 )
-from txilpstream.wire.ilp import (
-    Reject,
-    decodePrepare,
-    decodeReply,
-    encodePrepare,
-    encodeTimestamp,
-)
+from txilpstream.wire.ilp import Reject, decodePrepare, decodeReply, encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, decodeHeader, decodePacket, encodePacket
 
 FORMAT_NAMES: Final = ("ilp-protocol-stream", "stream-receiver", "interledger-rs")

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fuzzing import require
 from layers import ADDRESS, NOW, SECRET, Layer
 
-from txilpstream.credentials import TokenReader
-from txilpstream.tokens import (
+from txilpstream.crypto.credentials import TokenReader
+from txilpstream.crypto.tokens import (
     ILP_PROTOCOL_STREAM,
     INTERLEDGER_RS,
     STREAM_RECEIVER,

@@ -23,16 +23,16 @@ from tokenlayers import FLAGGED_PLAIN, RECEIPT_NONCE, RECEIPT_SECRET, flaggedTex
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from txilpstream.account import Account
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
+from txilpstream.crypto.receipts import verifyReceipt
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.interfaces import Refusal
+from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.receipts import verifyReceipt
-from txilpstream.stateless import StatelessReceiver
 from txilpstream.statelesspayment import StatelessRequest
 from txilpstream.test.connected import run
-from txilpstream.tokens import TokenFormats
-from txilpstream.totals import MemoryTotals
+from txilpstream.transport.account import Account
+from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire.frames import StreamReceipt
 from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import FULFILL, REJECT, decodeHeader, decodePacket

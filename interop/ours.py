@@ -21,7 +21,7 @@ from twisted.protocols.basic import LineReceiver
 
 from txilpstream import Account, Credentials, PaymentError, StreamServer, pay
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.receiving import Ledger, ReceivingFactory
+from txilpstream.service.receiver import Ledger, ReceivingFactory
 
 
 class Conversation(LineReceiver):

@@ -27,7 +27,7 @@ from twisted.trial.unittest import TestCase
 from txilpstream import Account, AccountDetails, IPlugin
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.hub.connector import Hub
-from txilpstream.hub.local import LocalHub
+from txilpstream.hub.server import LocalHub
 from txilpstream.plugins.memory import MemoryPlugin, memoryPair
 from txilpstream.testing import Hop, PathEnd, SimulatedPath
 from txilpstream.wire.ilp import encodeReject

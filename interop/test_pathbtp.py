@@ -7,7 +7,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
 from txilpstream import Account, ConnectionEnded, pay, pluginFromString, quote
-from txilpstream.hub.local import LocalHub
+from txilpstream.hub.server import LocalHub
 from txilpstream.wire.ildcp import encodeRequest
 
 PEER = "ilp-plugin-btp"

@@ -11,8 +11,8 @@ from test_pay import PayScene
 
 from txilpstream import PaymentRequest, Ratio, ReceiptVerifier, Refusal, StatelessReceiver
 from txilpstream.hub.accounts import AccountOptions
+from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.statelesspayment import StatelessRequest
-from txilpstream.totals import MemoryTotals
 
 NO_RECEIPTS = "it keeps no receipts for whoever calls it"
 

@@ -22,9 +22,9 @@ from txilpstream import (
     quote,
     verifyReceipt,
 )
+from txilpstream.crypto.tokens import STREAM_RECEIVER
 from txilpstream.hub.accounts import AccountOptions
-from txilpstream.tokens import STREAM_RECEIVER
-from txilpstream.totals import MemoryTotals
+from txilpstream.ledger.memory import MemoryTotals
 
 NO_DATA = "it takes no data, and does not say so"
 

@@ -22,7 +22,7 @@ from txilpstream import (
     verifyReceipt,
 )
 from txilpstream.hub.accounts import AccountOptions
-from txilpstream.totals import MemoryTotals
+from txilpstream.ledger.memory import MemoryTotals
 
 SECRET = bytes(range(32))
 """Of the servers."""

@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING
 from txilpstream._version import __version__
 
 if TYPE_CHECKING:
-    from txilpstream.account import Account
     from txilpstream.amounts import Ratio
-    from txilpstream.client import StreamClient
-    from txilpstream.connection import StreamConnection
-    from txilpstream.credentials import Credentials
-    from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
+    from txilpstream.crypto.credentials import Credentials
+    from txilpstream.crypto.receipts import Receipt, decodeReceipt, verifyReceipt
     from txilpstream.errors import (
         ConnectionEnded,
         DecodeError,
@@ -39,26 +36,29 @@ if TYPE_CHECKING:
         PaymentRequest,
         Refusal,
     )
-    from txilpstream.payments import Payment, Quote, pay, quote
-    from txilpstream.paymentstate import PaymentState
+    from txilpstream.payments.payment import Payment, Quote, pay, quote
+    from txilpstream.payments.state import PaymentState
     from txilpstream.plugins.memory import memoryPair
     from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
-    from txilpstream.protocol import (
+    from txilpstream.receiptverifier import ReceiptVerifier
+    from txilpstream.session.configuration import SessionConfiguration
+    from txilpstream.session.congestion.interface import ICongestionControl
+    from txilpstream.spsp.client import resolve
+    from txilpstream.spsp.server import SPSPResource, SPSPServer
+    from txilpstream.transport.account import Account
+    from txilpstream.transport.client import StreamClient
+    from txilpstream.transport.connection import StreamConnection
+    from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
+    from txilpstream.transport.protocol import (
         StreamAddress,
         StreamFactory,
         StreamLost,
         StreamProtocol,
         StreamRefused,
     )
-    from txilpstream.receipts import Receipt, decodeReceipt, verifyReceipt
-    from txilpstream.receiptverifier import ReceiptVerifier
-    from txilpstream.server import StreamServer
-    from txilpstream.session.configuration import SessionConfiguration
-    from txilpstream.session.congestion import ICongestionControl
-    from txilpstream.spsp import resolve
-    from txilpstream.spspserver import SPSPResource, SPSPServer
-    from txilpstream.stateless import StatelessReceiver
-    from txilpstream.stream import Stream
+    from txilpstream.transport.server import StreamServer
+    from txilpstream.transport.stateless import StatelessReceiver
+    from txilpstream.transport.stream import Stream
     from txilpstream.wire.ildcp import AccountDetails
 
 __all__ = [
@@ -116,30 +116,28 @@ __all__ = [
 ]
 
 _MODULES = {
-    "account": "Account",
+    "transport.account": "Account",
     "amounts": "Ratio",
-    "client": "StreamClient",
-    "connection": "StreamConnection",
-    "credentials": "Credentials",
-    "endpoints": "StreamClientEndpoint StreamServerEndpoint",
-    "errors": "ConnectionEnded DecodeError ErrorCode LocalError PaymentError PaymentResult "
-    "PeerError RejectSeen StreamError",
-    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent "
-    "PaymentRequest Refusal",
-    "payments": "Payment Quote pay quote",
-    "paymentstate": "PaymentState",
+    "transport.client": "StreamClient",
+    "transport.connection": "StreamConnection",
+    "crypto.credentials": "Credentials",
+    "transport.endpoints": "StreamClientEndpoint StreamServerEndpoint",
+    "errors": "ConnectionEnded DecodeError ErrorCode LocalError PaymentError PaymentResult PeerError RejectSeen StreamError",
+    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent PaymentRequest Refusal",
+    "payments.payment": "Payment Quote pay quote",
+    "payments.state": "PaymentState",
     "plugins.memory": "memoryPair",
     "plugins.registry": "pluginFromEnvironment pluginFromString",
-    "protocol": "StreamAddress StreamFactory StreamLost StreamProtocol StreamRefused",
-    "receipts": "Receipt decodeReceipt verifyReceipt",
+    "transport.protocol": "StreamAddress StreamFactory StreamLost StreamProtocol StreamRefused",
+    "crypto.receipts": "Receipt decodeReceipt verifyReceipt",
     "receiptverifier": "ReceiptVerifier",
-    "server": "StreamServer",
+    "transport.server": "StreamServer",
     "session.configuration": "SessionConfiguration",
-    "session.congestion": "ICongestionControl",
-    "spsp": "resolve",
-    "spspserver": "SPSPResource SPSPServer",
-    "stateless": "StatelessReceiver",
-    "stream": "Stream",
+    "session.congestion.interface": "ICongestionControl",
+    "spsp.client": "resolve",
+    "spsp.server": "SPSPResource SPSPServer",
+    "transport.stateless": "StatelessReceiver",
+    "transport.stream": "Stream",
     "wire.ildcp": "AccountDetails",
 }
 

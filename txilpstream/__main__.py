@@ -1,6 +1,6 @@
 """C{python -m txilpstream} is the command C{txilpstream}."""
 
-from txilpstream.cli import main
+from txilpstream.cli.main import main
 
 if __name__ == "__main__":
     main()

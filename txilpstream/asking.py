@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from txilpstream.interfaces import PaymentRequest, Refusal
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
     from txilpstream.session.incoming import Incoming
+    from txilpstream.transport.connection import StreamConnection
 
 __all__ = ["ask"]
 

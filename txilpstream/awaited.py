@@ -14,7 +14,7 @@ from txilpstream.session.events import RateLearned
 from txilpstream.session.session import Session
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
+    from txilpstream.transport.connection import StreamConnection
 
 __all__ = ["Awaited"]
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import decodeReceipt
 from txilpstream.errors import DecodeError, ErrorCode
-from txilpstream.receipts import decodeReceipt
 from txilpstream.wire import ilp
 from txilpstream.wire.frames import FRAME_TYPES, Frame, StreamReceipt, decodeFrames
 from txilpstream.wire.oer import readVarOctets, readVarUInt

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from txilpstream.errors import PaymentResult
 
-    DataHandler = Callable[[bytes], bytes | Deferred[bytes]]
-
 __all__ = [
     "IHalfCloseableProtocol",
     "IMoneyReceiver",
@@ -38,6 +36,8 @@ __all__ = [
     "PaymentRequest",
     "Refusal",
 ]
+if TYPE_CHECKING:
+    DataHandler = Callable[[bytes], bytes | Deferred[bytes]]
 
 
 class IPlugin(Interface):

@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import LocalError, PaymentResult
-from txilpstream.moneyrate import MoneyRate
-from txilpstream.offers import Offer, Offers, fire
+from txilpstream.transport.moneyoffers import Offer, Offers, fire
+from txilpstream.transport.sendrate import MoneyRate
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
     from txilpstream.session.events import DoubtResolved, Event, MoneyFailed, MoneySettled
     from txilpstream.session.stream import SessionStream
+    from txilpstream.transport.connection import StreamConnection
 
 __all__ = ["MoneySide"]
 

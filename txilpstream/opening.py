@@ -13,11 +13,11 @@ from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
-from txilpstream.protocol import StreamAddress
-from txilpstream.stream import Stream
+from txilpstream.transport.protocol import StreamAddress
+from txilpstream.transport.stream import Stream
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
+    from txilpstream.transport.connection import StreamConnection
 
 __all__ = ["acceptStream", "openStream"]
 

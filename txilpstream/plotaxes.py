@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from txilpstream.plotdata import Series
+from txilpstream.trace.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

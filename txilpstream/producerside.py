@@ -14,8 +14,8 @@ from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
 from txilpstream.moneyside import MoneySide
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
-    from txilpstream.stream import Stream
+    from txilpstream.transport.connection import StreamConnection
+    from txilpstream.transport.stream import Stream
 
 __all__ = ["ProducerSide", "pullAll"]
 

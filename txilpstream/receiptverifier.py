@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from txilpstream.amounts import checkAmount
-from txilpstream.crypto import SECRET_LENGTH, checkSecret
+from txilpstream.crypto.keys import SECRET_LENGTH, checkSecret
+from txilpstream.crypto.receipts import MAX_STREAM_ID, NONCE_LENGTH, verifyReceipt
 from txilpstream.errors import LocalError
-from txilpstream.receipts import MAX_STREAM_ID, NONCE_LENGTH, verifyReceipt
 
 __all__ = ["ReceiptSetup", "ReceiptVerifier"]
 

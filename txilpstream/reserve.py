@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from txilpstream.errors import LocalError, PaymentResult
 
 if TYPE_CHECKING:
-    from txilpstream.paymentstate import PaymentState, Save
-    from txilpstream.stream import Stream
+    from txilpstream.payments.state import PaymentState, Save
+    from txilpstream.transport.stream import Stream
 
 __all__ = ["Reserve"]
 

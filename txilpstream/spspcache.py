@@ -13,8 +13,8 @@ from typing import Final
 from twisted.web.http_headers import Headers
 
 from txilpstream.amounts import checkAmount
-from txilpstream.boundedagent import textsOf
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.http.client import textsOf
 
 __all__ = ["SPSPCache", "lifetimeOf"]
 

@@ -13,10 +13,10 @@ from typing import Final
 
 from twisted.web.http_headers import Headers
 
-from txilpstream.boundedagent import textsOf
-from txilpstream.credentials import readOctets
+from txilpstream.crypto.credentials import readOctets
 from txilpstream.errors import LocalError
-from txilpstream.spsp import CONTENT_TYPE
+from txilpstream.http.client import textsOf
+from txilpstream.spsp.client import CONTENT_TYPE
 
 __all__ = ["accepts", "accountOf", "pathOf", "receiptsOf", "tagOf"]
 

@@ -18,10 +18,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txilpstream.amounts import checkAmount
-from txilpstream.crypto import IV_LENGTH
+from txilpstream.crypto.keys import IV_LENGTH
+from txilpstream.crypto.tokens import TokenDetails
 from txilpstream.interfaces import PaymentRequest, Refusal
 from txilpstream.session.stateless import StatelessPacket
-from txilpstream.tokens import TokenDetails
 from txilpstream.undecided import Undecided, UndecidedCredit
 from txilpstream.wire.ilp import isExpired
 

@@ -14,7 +14,7 @@ from txilpstream.opening import acceptStream
 from txilpstream.session import events
 
 if TYPE_CHECKING:
-    from txilpstream.connection import StreamConnection
+    from txilpstream.transport.connection import StreamConnection
 
 __all__ = ["TOLD"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
 
-from txilpstream.account import Account
+from txilpstream.transport.account import Account
 
 __all__ = ["Timer"]
 

@@ -7,7 +7,7 @@ object here names the module that does the work, which is imported when the plug
 from twisted.application.service import ServiceMaker
 
 from txilpstream.plugins.registry import FactoryByName
-from txilpstream.strings import ClientParser, ServerParser
+from txilpstream.transport.endpointstrings import ClientParser, ServerParser
 
 __all__ = [
     "btpPlugin",
@@ -18,14 +18,14 @@ __all__ = [
     "serverParser",
 ]
 
-btpPlugin = FactoryByName("btp", "txilpstream.plugins.btp.BTPPluginFactory", extra="btp")
-httpPlugin = FactoryByName("http", "txilpstream.plugins.http.HTTPPluginFactory")
+btpPlugin = FactoryByName("btp", "txilpstream.plugins.btp.client.BTPPluginFactory", extra="btp")
+httpPlugin = FactoryByName("http", "txilpstream.plugins.http.plugin.HTTPPluginFactory")
 memoryPlugin = FactoryByName("memory", "txilpstream.plugins.memory.MemoryPluginFactory")
 clientParser = ClientParser()
 serverParser = ServerParser()
 receiverService = ServiceMaker(
     "txilpstream",
-    "txilpstream.service",
+    "txilpstream.service.service",
     "Receive Interledger payments over STREAM.",
     "txilpstream",
 )

@@ -2,5 +2,5 @@
 An embedded connector, for development, tests and small installations.
 
 L{Hub <txilpstream.hub.connector.Hub>} forwards packets between accounts, L{LocalHub
-<txilpstream.hub.local.LocalHub>} listens for them.
+<txilpstream.hub.server.LocalHub>} listens for them.
 """

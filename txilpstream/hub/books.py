@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from txilpstream.hub.accounts import HubAccount
-from txilpstream.terms import Asset
+from txilpstream.payments.terms import Asset
 
 __all__ = ["Books", "Promise"]
 

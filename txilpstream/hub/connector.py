@@ -22,10 +22,10 @@ from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.hub.accounts import HubAccount
 from txilpstream.hub.books import Books, Promise
-from txilpstream.hub.directory import Directory
 from txilpstream.hub.outlet import Full, Outlet
+from txilpstream.hub.routing import Directory
 from txilpstream.interfaces import NotSent
-from txilpstream.terms import Asset, rateBetween
+from txilpstream.payments.terms import Asset, rateBetween
 from txilpstream.wire.ildcp import DESTINATION
 from txilpstream.wire.ilp import (
     ERROR_NAMES,
@@ -39,9 +39,9 @@ from txilpstream.wire.ilp import (
     encodeTimestamp,
 )
 
-_log = Logger()
-
 __all__ = ["Hub", "RateSource"]
+
+_log = Logger()
 
 RateSource = Callable[[Asset, Asset], Ratio | None]
 """Gives the rate from one asset to another, in base units; None if there is none."""

@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin, tokenMatches
-from txilpstream.plugins.websocket import WebSocket
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin, tokenMatches
+from txilpstream.plugins.btp.websocket import WebSocket
 
 __all__ = ["CONNECT_TIMEOUT", "BTPListeningPlugin"]
 

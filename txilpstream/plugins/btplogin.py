@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txilpstream.errors import DecodeError
-from txilpstream.plugins.websocket import POLICY_VIOLATION, WebSocket
+from txilpstream.plugins.btp.websocket import POLICY_VIOLATION, WebSocket
 from txilpstream.wire.btp import (
     TEXT,
     BTPError,

@@ -16,7 +16,7 @@ from wsproto.events import AcceptConnection, RejectConnection, Request
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 
-from txilpstream.plugins.websocket import (
+from txilpstream.plugins.btp.websocket import (
     HANDSHAKE_TIME,
     MAXIMUM_MESSAGE,
     SocketOwner,
@@ -93,7 +93,7 @@ class ClientWebSocket(WebSocket):
 
     It reads whatever is written: were both ends to stop reading, neither would go on. What it
     owes as answers is bounded all the same, see L{WebSocket.sendMessage
-    <txilpstream.plugins.websocket.WebSocket.sendMessage>}.
+    <txilpstream.plugins.btp.websocket.WebSocket.sendMessage>}.
     """
 
     isClient = True

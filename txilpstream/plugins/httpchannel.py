@@ -6,8 +6,8 @@ what becomes of a Prepare, it asks its server. Of a body no more is held than th
 nothing of one that is refused.
 """
 
-# mypy: allow-untyped-calls
 # (twisted.web.http has few annotations.)
+# mypy: allow-untyped-calls
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
 if TYPE_CHECKING:
-    from txilpstream.plugins.httpserver import HTTPServer, IAnswersPrepares
+    from txilpstream.plugins.http.server import HTTPServer, IAnswersPrepares
 
 __all__ = ["CONTENT_TYPES", "PrepareChannel", "PrepareRequest"]
 

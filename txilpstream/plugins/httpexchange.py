@@ -7,8 +7,8 @@ Agent upon connections that are ready only when their TLS handshake is over, so 
 fails there has carried nothing. What an answer means for money is not decided here.
 """
 
-# mypy: allow-untyped-calls
 # (Parts of twisted.web have no annotations.)
+# mypy: allow-untyped-calls
 
 from __future__ import annotations
 

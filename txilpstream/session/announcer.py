@@ -10,7 +10,7 @@ from __future__ import annotations
 from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.stream import SessionStream
-from txilpstream.session.streams import Streams
+from txilpstream.session.streams.streams import Streams
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionClose,

@@ -10,7 +10,7 @@ paid twice. A reserve is what its owner has written down durably; beyond it noth
 from __future__ import annotations
 
 from txilpstream.session.exchangerate import ExchangeRate
-from txilpstream.session.money import MoneySender
+from txilpstream.session.streams.money import MoneySender
 
 __all__ = ["offerWithin"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount
 from txilpstream.errors import LocalError
-from txilpstream.session.congestion import ICongestionControl
+from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.wire.address import checkAddress
 
 __all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration", "configure"]

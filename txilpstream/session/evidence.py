@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from txilpstream.errors import ConnectionEnded
 from txilpstream.session.inflight import SentPacket
-from txilpstream.session.packing import Packer
+from txilpstream.session.packetbuilder import Packer
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
 from txilpstream.wire.ilp import Reject

@@ -13,7 +13,7 @@ from txilpstream.amounts import splitShares
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
-from txilpstream.session.windows import INITIAL_CONNECTION_CREDIT, INITIAL_STREAM_CREDIT
+from txilpstream.session.streams.flowcontrol import INITIAL_CONNECTION_CREDIT, INITIAL_STREAM_CREDIT
 from txilpstream.wire.frames import Frame, StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import Prepare
 from txilpstream.wire.packet import StreamPacket

@@ -12,9 +12,9 @@ from txilpstream.amounts import U64_MAX
 from txilpstream.session.bounds import offerWithin
 from txilpstream.session.events import MoneyFailed, ReserveNeeded
 from txilpstream.session.inflight import SentPacket
-from txilpstream.session.packing import Outgoing, Packer
+from txilpstream.session.packetbuilder import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
-from txilpstream.session.probing import Probing
+from txilpstream.session.rateprobe import Probing
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
 from txilpstream.session.together import takeData

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.congestion import ICongestionControl
+from txilpstream.session.congestion.combined import JointControl
+from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.inflight import InFlight, SentPacket
-from txilpstream.session.jointcontrol import JointControl
 from txilpstream.session.retry import Patience
 
 __all__ = ["NEVER", "Path"]

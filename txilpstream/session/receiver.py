@@ -11,17 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from txilpstream.crypto import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.crypto.keys import IV_LENGTH, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError, ErrorCode, PeerError
 from txilpstream.session.events import DataArrived, MoneyReceived, StreamOpened
-from txilpstream.session.hearing import HEARD
-from txilpstream.session.incoming import (
-    Incoming,
-    isOldData,
-    lateFrames,
-    splitAmount,
-    takesData,
-)
+from txilpstream.session.framehandlers import HEARD
+from txilpstream.session.incoming import Incoming, isOldData, lateFrames, splitAmount, takesData
 from txilpstream.session.replyframes import addLimits, addReceipts, fit
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream

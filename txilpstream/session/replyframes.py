@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 from txilpstream.amounts import U64_MAX
+from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.errors import ErrorCode
-from txilpstream.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSING, SessionStream
-from txilpstream.session.streams import PEER_MAX_STREAM_ID
+from txilpstream.session.streams.streams import PEER_MAX_STREAM_ID
 from txilpstream.wire.frames import (
     ConnectionNewAddress,
     Frame,

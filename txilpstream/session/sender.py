@@ -12,7 +12,7 @@ from typing import Final
 
 from txilpstream.session.events import ReserveNeeded
 from txilpstream.session.offers import Offers
-from txilpstream.session.packing import Outgoing, Packer
+from txilpstream.session.packetbuilder import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from typing import Final
 
 from txilpstream.amounts import checkAmount
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
+from txilpstream.session.acknowledgements import Settlement
 from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguration
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import Event, KeyWorn
 from txilpstream.session.evidence import Evidence
 from txilpstream.session.incoming import Incoming
 from txilpstream.session.offers import Offers
-from txilpstream.session.packing import Outgoing, Packer
+from txilpstream.session.packetbuilder import Outgoing, Packer
 from txilpstream.session.path import NEVER, Path
 from txilpstream.session.receiver import Receiver
 from txilpstream.session.sender import Sender
-from txilpstream.session.settlement import Settlement
 from txilpstream.session.standing import Standing
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.session.tracing import Tracer
-from txilpstream.session.windows import ByteBudget
 from txilpstream.wire.frames import ConnectionClose
 from txilpstream.wire.ilp import Prepare
 

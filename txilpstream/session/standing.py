@@ -8,7 +8,7 @@ from txilpstream.errors import RejectSeen
 from txilpstream.session.commands import StreamCommands
 from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.offers import Offers
-from txilpstream.session.packing import Packer
+from txilpstream.session.packetbuilder import Packer
 from txilpstream.session.path import Path
 from txilpstream.session.receiver import Receiver
 from txilpstream.session.sender import Sender

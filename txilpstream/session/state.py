@@ -12,7 +12,7 @@ from typing import Any, Final
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
 from txilpstream.session.announcer import Announcer
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.controls import ControlQueue
+from txilpstream.session.controlframes import ControlQueue
 from txilpstream.session.events import (
     ConnectionClosed,
     DataDrained,
@@ -23,8 +23,8 @@ from txilpstream.session.events import (
     StreamEnded,
 )
 from txilpstream.session.stream import DRAINING, SessionStream
-from txilpstream.session.streams import Streams
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
+from txilpstream.session.streams.streams import Streams
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionMaxData,

@@ -16,9 +16,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from txilpstream.amounts import checkAmount, splitShares
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.errors import DecodeError, ErrorCode, LocalError
-from txilpstream.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
 from txilpstream.session.replyframes import fit
 from txilpstream.session.state import LONGEST_MESSAGE

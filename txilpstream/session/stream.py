@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 from txilpstream.errors import ErrorCode
-from txilpstream.session.databuffers import Reassembler, SendQueue
-from txilpstream.session.money import MoneyReceiver, MoneySender
-from txilpstream.session.windows import INITIAL_STREAM_CREDIT, Grant, SendCredit
+from txilpstream.session.streams.buffers import Reassembler, SendQueue
+from txilpstream.session.streams.flowcontrol import INITIAL_STREAM_CREDIT, Grant, SendCredit
+from txilpstream.session.streams.money import MoneyReceiver, MoneySender
 
 __all__ = ["CLOSED", "CLOSING", "DRAINING", "OPEN", "TRANSITIONS", "SessionStream"]
 

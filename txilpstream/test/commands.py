@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from txilpstream import servecommand
-from txilpstream.running import Running
+from txilpstream.cli.commands import serve as servecommand
+from txilpstream.cli.run import Running
 
 __all__ = ["Begun", "CommandTestCase"]
 

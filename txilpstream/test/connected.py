@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from txilpstream.account import Account
-from txilpstream.client import StreamClient
-from txilpstream.connection import StreamConnection
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamProtocol
-from txilpstream.server import StreamServer
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 LEFT: Final = AccountDetails("test.left", 9, "USD")

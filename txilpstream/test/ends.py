@@ -28,7 +28,7 @@ from txilpstream import (
     StreamServer,
     pay,
 )
-from txilpstream.totals import ITotals, MemoryTotals
+from txilpstream.ledger.memory import ITotals, MemoryTotals
 
 __all__ = ["Chance", "End", "makeEnd", "octetsOf"]
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import Event
 from txilpstream.session.incoming import Incoming
 from txilpstream.session.receiver import Receiver
 from txilpstream.session.state import SessionState
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.wire.frames import Frame
 from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, StreamPacket, decodePacket, encodePacket

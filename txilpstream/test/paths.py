@@ -9,12 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.testing import (
-    Hop,
-    PathEnd,
-    Side,
-    SimulatedPath,
-)
+from txilpstream.testing import Hop, PathEnd, Side, SimulatedPath
 from txilpstream.wire.ilp import (
     Fulfill,
     Prepare,

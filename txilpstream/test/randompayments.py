@@ -14,14 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import PaymentError, PaymentResult
 from txilpstream.interfaces import IPlugin
-from txilpstream.payments import Payment
-from txilpstream.paymentstate import PaymentState
-from txilpstream.server import StreamServer
+from txilpstream.payments.payment import Payment
+from txilpstream.payments.state import PaymentState
 from txilpstream.test.connected import Recorder, Recorders, run
 from txilpstream.test.test_scenarios import randomHops
 from txilpstream.testing import (
@@ -34,6 +32,8 @@ from txilpstream.testing import (
     TamperData,
     Transit,
 )
+from txilpstream.transport.account import Account
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 from txilpstream.wire.ilp import Fulfill
 from txilpstream.wire.packet import decodePacket

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream import Account, DecodeError, IPlugin
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.plugins.base import PluginBase
 from txilpstream.test.ends import Chance, End, makeEnd
 from txilpstream.wire.frames import (

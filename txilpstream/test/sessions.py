@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from txilpstream.amounts import Ratio
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import DataArrived, Event, MoneySettled, StreamOpened
 from txilpstream.session.incoming import Incoming
-from txilpstream.session.packing import Outgoing
+from txilpstream.session.packetbuilder import Outgoing
 from txilpstream.session.session import Session
 from txilpstream.session.stream import SessionStream
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.wire.ilp import (
     Fulfill,
     Prepare,

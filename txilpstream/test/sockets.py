@@ -23,7 +23,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import CloseConnection, Event, Request
 from zope.interface import implementer
 
-from txilpstream.plugins.websocket import WebSocket
+from txilpstream.plugins.btp.websocket import WebSocket
 
 
 class Owner:

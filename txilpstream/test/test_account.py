@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.account}."""
+"""Tests for C{txilpstream.transport.account}."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txilpstream.account import CLOCK_JUMP, Account, accountFor
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
 from txilpstream.interfaces import NotSent
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.connected import LEFT, RIGHT, run
+from txilpstream.transport.account import CLOCK_JUMP, Account, accountFor
 from txilpstream.wire.ilp import Prepare, Reject, decodeReply, encodePrepare, encodeTimestamp
 
 

@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.session.announcer import Announcer
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.streams import Streams
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
+from txilpstream.session.streams.streams import Streams
 from txilpstream.wire import frames
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import announcing
-from txilpstream.announcing import Announcements, pluginOptions
-from txilpstream.settings import Settings
+from txilpstream.cli import output as announcing
+from txilpstream.cli.output import Announcements, pluginOptions
+from txilpstream.service.settings import Settings
 
 BTP = {"btp": "127.0.0.1:7768", "http": "127.0.0.1:7771"}
 

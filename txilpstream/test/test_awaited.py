@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.awaited import Awaited
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, PeerError
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.session import Session

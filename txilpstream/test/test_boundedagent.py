@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.boundedagent}: a web client against servers that mean no good."""
+"""Tests of C{txilpstream.http.client}: a web client against servers that mean no good."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from txilpstream.boundedagent import (
+from txilpstream.http.client import (
     BodyLost,
     BodyTooLong,
     boundedAgent,

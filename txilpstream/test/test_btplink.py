@@ -14,9 +14,9 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded
 from txilpstream.interfaces import IPlugin, NotSent
-from txilpstream.plugins.btplink import ANSWERING_TIME, MAXIMUM_ANSWERING, BTPLink
+from txilpstream.plugins.btp.link import ANSWERING_TIME, MAXIMUM_ANSWERING, BTPLink
+from txilpstream.plugins.btp.websocket import OVERHANG
 from txilpstream.plugins.handshake import ServerWebSocket
-from txilpstream.plugins.websocket import OVERHANG
 from txilpstream.test.sockets import Owner, RawPeer, counting
 from txilpstream.test.support import forAll, mutated
 from txilpstream.test.test_base import Producer

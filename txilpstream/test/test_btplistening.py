@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
-from txilpstream.plugins.btp import BTPClientPlugin, BTPPluginFactory
+from txilpstream.plugins.btp.client import BTPClientPlugin, BTPPluginFactory
 from txilpstream.plugins.btplistening import BTPListeningPlugin
 from txilpstream.test.sockets import Network
 

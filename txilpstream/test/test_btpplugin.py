@@ -15,9 +15,9 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
-from txilpstream.plugins.btp import LONGEST_WAIT, BTPClientPlugin
+from txilpstream.plugins.btp.client import LONGEST_WAIT, BTPClientPlugin
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
 from txilpstream.plugins.btplogin import ClientLogin
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin
 from txilpstream.plugins.handshake import ClientWebSocket
 from txilpstream.test.sockets import Network, RawPeer, counting
 from txilpstream.test.test_base import Producer

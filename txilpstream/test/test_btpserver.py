@@ -16,8 +16,8 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
-from txilpstream.plugins.btp import BTPClientPlugin
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin, tokenMatches
+from txilpstream.plugins.btp.client import BTPClientPlugin
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin, tokenMatches
 from txilpstream.test.sockets import Network, RawPeer
 from txilpstream.test.support import forAll
 from txilpstream.test.test_base import Producer

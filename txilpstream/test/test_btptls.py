@@ -23,8 +23,8 @@ from twisted.internet.ssl import (
 from twisted.trial.unittest import TestCase
 
 from txilpstream.errors import ConnectionEnded
-from txilpstream.plugins.btp import BTPClientPlugin
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin
+from txilpstream.plugins.btp.client import BTPClientPlugin
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
 
 
 def makeCertificate() -> PrivateCertificate:

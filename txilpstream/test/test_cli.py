@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.cli} and of C{python -m txilpstream}."""
+"""Tests of C{txilpstream.cli.main} and of C{python -m txilpstream}."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import cli, decodecommand
 from txilpstream._version import __version__
-from txilpstream.cli import COMMANDS, main
+from txilpstream.cli import main as cli
+from txilpstream.cli.commands import decode as decodecommand
+from txilpstream.cli.main import COMMANDS, main
 from txilpstream.wire import ilp
 
 SECRET = bytes(range(100, 132)).hex()
@@ -154,7 +155,9 @@ class ImportTests(SynchronousTestCase):
 
     def test_noReactor(self) -> None:
         """No reactor is installed before a subcommand asks for one."""
-        code = "import sys, txilpstream.cli; sys.exit('twisted.internet.reactor' in sys.modules)"
+        code = (
+            "import sys, txilpstream.cli.main; sys.exit('twisted.internet.reactor' in sys.modules)"
+        )
         root = str(Path(cli.__file__).parents[1])
         done = subprocess.run(
             [sys.executable, "-c", code],

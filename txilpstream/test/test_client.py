@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.client}."""
+"""Tests for C{txilpstream.transport.client}."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, cast
 from twisted.internet.defer import CancelledError, fail
 
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import StreamServer
 from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase, Recorders
 from txilpstream.testing import Loss, SimulatedPath
-from txilpstream.tokens import TokenFormats
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.server import StreamServer
 
 
 class ClientTests(ConnectedTestCase):

@@ -8,12 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import ErrorCode, LocalError, PeerError
-from txilpstream.session.events import (
-    ConnectionClosed,
-    ReserveNeeded,
-    StreamClosed,
-    StreamEnded,
-)
+from txilpstream.session.events import ConnectionClosed, ReserveNeeded, StreamClosed, StreamEnded
 from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.test.sessions import Pair, settled
 from txilpstream.wire.frames import StreamData

@@ -8,13 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import LocalError
-from txilpstream.session.configuration import (
-    ANSWER_MARGIN,
-    MAX_FRAGMENT_SIZE,
-    SessionConfiguration,
-)
+from txilpstream.session.configuration import ANSWER_MARGIN, MAX_FRAGMENT_SIZE, SessionConfiguration
 from txilpstream.wire import ilp
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH
 from txilpstream.wire.frames import StreamData

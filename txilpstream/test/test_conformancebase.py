@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.errors import DecodeError
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder
 from txilpstream.test.sessions import Pair

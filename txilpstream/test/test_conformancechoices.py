@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.credentials import Credentials
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import SessionKeys
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ErrorCode
+from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.session.events import SendingEnded
-from txilpstream.stateless import StatelessReceiver
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import Pair
 from txilpstream.test.support import counted
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf
-from txilpstream.tokens import TokenFormats
-from txilpstream.totals import MemoryTotals
+from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire import frames
 from txilpstream.wire.frames import ConnectionNewAddress, StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import decodeReply, encodePrepare, encodeTimestamp

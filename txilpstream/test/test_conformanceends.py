@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
-from txilpstream.payments import pay
+from txilpstream.payments.payment import pay
 from txilpstream.plugins.registry import pluginFromEnvironment
 from txilpstream.test.connected import HalfRecorder, Recorder
 from txilpstream.test.test_conformancebase import Conform, TappedTestCase
 from txilpstream.testing import Latency
-from txilpstream.wire.frames import (
-    ConnectionClose,
-    StreamClose,
-    StreamData,
-    StreamMoney,
-)
+from txilpstream.wire.frames import ConnectionClose, StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import Fulfill
 
 

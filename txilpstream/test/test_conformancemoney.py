@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from txilpstream.amounts import Ratio
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, PaymentError, PeerError
-from txilpstream.payments import pay, quote
+from txilpstream.payments.payment import pay, quote
 from txilpstream.test.connected import LEFT, HalfRecorder, Recorder
 from txilpstream.test.test_conformancebase import Conform, TappedTestCase, openPacket
 from txilpstream.testing import Latency, MaximumPacketAmount, Rate, RejectWith, Transit

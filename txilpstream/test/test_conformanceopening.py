@@ -10,21 +10,21 @@ from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from txilpstream.amounts import Ratio
-from txilpstream.credentials import Credentials, TokenReader
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.credentials import Credentials, TokenReader
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.errors import ErrorCode, LocalError, PeerError
-from txilpstream.payments import pay, quote
+from txilpstream.ledger.memory import MemoryTotals
+from txilpstream.payments.payment import pay, quote
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import AssetDetailsLearned, ConnectionClosed, PeerAddressChanged
-from txilpstream.spsp import resolve
-from txilpstream.stateless import StatelessReceiver
+from txilpstream.spsp.client import resolve
 from txilpstream.statelesspayment import StatelessRequest
 from txilpstream.test.connected import LEFT, Recorder, Recorders
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import End, Pair, converting, limiting
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf, give, openPacket
 from txilpstream.testing import Latency, Rate
-from txilpstream.totals import MemoryTotals
+from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionClose,

@@ -10,8 +10,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from txilpstream.crypto import SessionKeys
-from txilpstream.endpoints import StreamClientEndpoint
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
 from txilpstream.session.events import (
     ConnectionClosed,
@@ -23,11 +22,8 @@ from txilpstream.session.events import (
 from txilpstream.test.connected import Recorders
 from txilpstream.test.sessions import Pair, limiting, nothing, rejecting
 from txilpstream.test.test_conformancebase import TappedTestCase, framesOf
-from txilpstream.wire.frames import (
-    ConnectionClose,
-    ConnectionDataBlocked,
-    StreamClose,
-)
+from txilpstream.transport.endpoints import StreamClientEndpoint
+from txilpstream.wire.frames import ConnectionClose, ConnectionDataBlocked, StreamClose
 
 COUNT = 1000
 """Packets that a key may encrypt in these tests."""

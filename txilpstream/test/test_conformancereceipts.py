@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.credentials import Credentials, TokenReader
+from txilpstream.crypto.credentials import Credentials, TokenReader
+from txilpstream.crypto.receipts import Receipt, decodeReceipt, signReceipt, verifyReceipt
 from txilpstream.errors import DecodeError, LocalError, PaymentResult
-from txilpstream.payments import pay
-from txilpstream.receipts import Receipt, decodeReceipt, signReceipt, verifyReceipt
+from txilpstream.payments.payment import pay
 from txilpstream.receiptverifier import ReceiptVerifier
-from txilpstream.spsp import resolve
+from txilpstream.spsp.client import resolve
 from txilpstream.test.connected import Recorder
 from txilpstream.test.test_conformancebase import Conform, TappedTestCase
 from txilpstream.test.test_spsp import URL, Answer, ResolveTestCase, Server

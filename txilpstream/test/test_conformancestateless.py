@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.errors import ErrorCode
-from txilpstream.receipts import Receipt, verifyReceipt
-from txilpstream.stateless import StatelessReceiver
+from txilpstream.ledger.memory import ITotals, MemoryTotals
 from txilpstream.test.handpeer import Reply
 from txilpstream.test.test_statelessfront import (
     MONEY,
@@ -21,7 +21,7 @@ from txilpstream.test.test_statelessfront import (
     UNEXPECTED,
     ReceiverCase,
 )
-from txilpstream.totals import ITotals, MemoryTotals
+from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire.frames import (
     ConnectionClose,
     StreamClose,

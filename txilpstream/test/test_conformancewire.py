@@ -9,7 +9,7 @@ from hashlib import sha256
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.crypto import ENVELOPE_OVERHEAD, SessionKeys, conditionOf
+from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError
 from txilpstream.session.events import ConnectionClosed, MoneySettled
 from txilpstream.test.handpeer import NOW, SECRET, HandPeer
@@ -17,14 +17,7 @@ from txilpstream.test.sessions import Pair, limiting
 from txilpstream.test.test_conformancebase import give, openPacket, sealed
 from txilpstream.wire import frames
 from txilpstream.wire.frames import StreamData, StreamMoney, decodeFrames, encodeFrame
-from txilpstream.wire.ilp import (
-    Fulfill,
-    Prepare,
-    Reject,
-    decodeReply,
-    encodeFulfill,
-    encodeReject,
-)
+from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decodeReply, encodeFulfill, encodeReject
 from txilpstream.wire.packet import FULFILL, PREPARE, REJECT, decodePacket, encodePacket
 
 MONEY = StreamMoney(1, 1)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.congestion import ICongestionControl
+from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.test.sessions import Pair, rejecting, settled
 from txilpstream.wire.ilp import Prepare
 

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.connection}."""
+"""Tests for C{txilpstream.transport.connection}."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.protocol import Protocol
 
-from txilpstream import connection as connectionModule
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PeerError
 from txilpstream.interfaces import NotSent
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorders
-from txilpstream.testing import (
-    Hop,
-    Latency,
-    MaximumPacketAmount,
-    Rate,
-    SimulatedPath,
-    Transit,
-)
+from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
+from txilpstream.transport import connection as connectionModule
 from txilpstream.wire.ilp import Reject
 
 

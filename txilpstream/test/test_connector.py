@@ -13,13 +13,7 @@ from txilpstream.hub.connector import Hub
 from txilpstream.interfaces import NotSent
 from txilpstream.test.hubs import CONDITION, EPOCH, PREIMAGE, HubTestCase, prepareTo
 from txilpstream.wire.ildcp import decodeResponse, encodeRequest
-from txilpstream.wire.ilp import (
-    Fulfill,
-    Reject,
-    decodeAmountTooLarge,
-    encodeFulfill,
-    encodeReject,
-)
+from txilpstream.wire.ilp import Fulfill, Reject, decodeAmountTooLarge, encodeFulfill, encodeReject
 
 
 class ForwardTests(HubTestCase):

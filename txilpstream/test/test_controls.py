@@ -1,10 +1,10 @@
-"""Tests for C{txilpstream.session.controls}."""
+"""Tests for C{txilpstream.session.controlframes}."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session.controls import MAX_CONTROLS, ControlQueue
+from txilpstream.session.controlframes import MAX_CONTROLS, ControlQueue
 from txilpstream.wire.frames import Frame, StreamMaxData, encodeFrame
 
 ROOM = 1000

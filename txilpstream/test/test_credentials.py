@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.credentials}."""
+"""Tests of C{txilpstream.crypto.credentials}."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.credentials import Credentials, Token, TokenReader, readOctets
+from txilpstream.crypto.credentials import Credentials, Token, TokenReader, readOctets
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.test.support import addresses, forAll
 from txilpstream.wire.address import isAddress

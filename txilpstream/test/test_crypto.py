@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.crypto}."""
+"""Tests of C{txilpstream.crypto.keys}."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import (
+from txilpstream.crypto.keys import (
     ENVELOPE_OVERHEAD,
     IV_LENGTH,
     SECRET_LENGTH,

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.session.databuffers}."""
+"""Tests of C{txilpstream.session.streams.buffers}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session.databuffers import MAX_SEGMENTS, Reassembler, SendQueue
+from txilpstream.session.streams.buffers import MAX_SEGMENTS, Reassembler, SendQueue
 from txilpstream.test.support import forAll
 
 

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.decodecommand}."""
+"""Tests of C{txilpstream.cli.commands.decode}."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys, conditionOf
-from txilpstream.decodecommand import SUMMARY, addArguments, run
+from txilpstream.cli.commands.decode import SUMMARY, addArguments, run
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.wire import ilp
 from txilpstream.wire.frames import StreamMoney
 from txilpstream.wire.packet import encodePacket

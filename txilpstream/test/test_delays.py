@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from txilpstream.test.paths import HopTestCase
-from txilpstream.testing import (
-    Latency,
-    Reorder,
-)
+from txilpstream.testing import Latency, Reorder
 
 
 class DelayTests(HopTestCase):

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.demo}: the whole demonstration in virtual time."""
+"""Tests of C{txilpstream.cli.demoscenario}: the whole demonstration in virtual time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.demo import SMALLEST_AMOUNT, Demo, DemoResult
+from txilpstream.cli.demoscenario import SMALLEST_AMOUNT, Demo, DemoResult
 from txilpstream.test.connected import run
 
 

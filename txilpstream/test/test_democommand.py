@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.democommand}."""
+"""Tests of C{txilpstream.cli.commands.demo}."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
-from txilpstream import democommand
-from txilpstream.democommand import addArguments, run
+from txilpstream.cli.commands import demo as democommand
+from txilpstream.cli.commands.demo import addArguments, run
 
 ROOT = str(Path(txilpstream.__file__).resolve().parents[1])
 

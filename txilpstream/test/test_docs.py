@@ -20,9 +20,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import cli, democommand
+from txilpstream.cli import main as cli
+from txilpstream.cli.commands import demo as democommand
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.service import Options
+from txilpstream.service.service import Options
 from txilpstream.test.connected import LEFT, RIGHT, run
 from txilpstream.test.documents import (
     CHECKOUT,
@@ -311,7 +312,7 @@ class CommandTests(DocsTestCase):
         """The demonstration runs a reactor, so it has a process of its own."""
         code = (
             "import contextlib, io\n"
-            "from txilpstream.cli import main\n"
+            "from txilpstream.cli.main import main\n"
             "with contextlib.redirect_stderr(io.StringIO()):\n"
             f"    main({words!r})\n"
         )

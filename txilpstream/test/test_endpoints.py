@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.endpoints}: unmodified Twisted protocols over STREAM."""
+"""Tests for C{txilpstream.transport.endpoints}: unmodified Twisted protocols over STREAM."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from zope.interface.verify import verifyObject
 
-from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
 from txilpstream.errors import ConnectionEnded
-from txilpstream.server import StreamServer
 from txilpstream.test.connected import ConnectedTestCase
+from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
+from txilpstream.transport.server import StreamServer
 
 
 class Upper(LineReceiver):

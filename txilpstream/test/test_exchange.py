@@ -5,10 +5,7 @@ from __future__ import annotations
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import LocalError
 from txilpstream.test.paths import HopTestCase
-from txilpstream.testing import (
-    Rate,
-    linearDrift,
-)
+from txilpstream.testing import Rate, linearDrift
 
 
 class RateTests(HopTestCase):

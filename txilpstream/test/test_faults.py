@@ -18,12 +18,7 @@ from txilpstream.testing import (
     TamperData,
     Transit,
 )
-from txilpstream.wire.ilp import (
-    Fulfill,
-    Reject,
-    encodeFulfill,
-    encodeReject,
-)
+from txilpstream.wire.ilp import Fulfill, Reject, encodeFulfill, encodeReject
 
 
 class LossTests(HopTestCase):

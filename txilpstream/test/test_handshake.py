@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsproto.events import AcceptConnection, BytesMessage, Request
 from wsproto.extensions import PerMessageDeflate
 
+from txilpstream.plugins.btp.websocket import HANDSHAKE_LIMIT
 from txilpstream.plugins.handshake import ClientWebSocket, ServerWebSocket
-from txilpstream.plugins.websocket import HANDSHAKE_LIMIT
 from txilpstream.test.sockets import Owner, RawPeer
 from txilpstream.test.support import forAll
 

@@ -1,9 +1,9 @@
-"""Tests for C{txilpstream.session.hearing}: what the peer's frames change."""
+"""Tests for C{txilpstream.session.framehandlers}: what the peer's frames change."""
 
 from __future__ import annotations
 
+from txilpstream.crypto.receipts import signReceipt
 from txilpstream.errors import ErrorCode, PeerError
-from txilpstream.receipts import signReceipt
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.test.test_state import StateCase

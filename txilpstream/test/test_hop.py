@@ -16,11 +16,7 @@ from txilpstream.testing import (
     SimulatedPath,
     Transit,
 )
-from txilpstream.wire.ilp import (
-    Fulfill,
-    Reject,
-    encodeFulfill,
-)
+from txilpstream.wire.ilp import Fulfill, Reject, encodeFulfill
 
 
 class Noting(Hop):

@@ -24,7 +24,7 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
-from txilpstream.plugins.http import HTTPPlugin, HTTPPluginFactory
+from txilpstream.plugins.http.plugin import HTTPPlugin, HTTPPluginFactory
 from txilpstream.test.httppeers import (
     FULFILL,
     PREPARE,

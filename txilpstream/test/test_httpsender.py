@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import NotSent
-from txilpstream.plugins.http import HTTPPlugin
+from txilpstream.plugins.http.plugin import HTTPPlugin
 from txilpstream.test.httppeers import (
     FULFILL,
     PREPARE,

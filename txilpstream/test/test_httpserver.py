@@ -8,7 +8,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.plugins.httpserver import HTTPServer
+from txilpstream.plugins.http.server import HTTPServer
 from txilpstream.test.httppeers import (
     FULFILL,
     PREPARE,

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from txilpstream.errors import LocalError
-from txilpstream.plugins.httptarget import Target, checkToken, makeEndpoint, parseTarget
+from txilpstream.http.url import Target, checkToken, makeEndpoint, parseTarget
 from txilpstream.test.httppeers import Ignorant, connect
 
 

@@ -18,13 +18,7 @@ from txilpstream.wire.ildcp import (
     encodeResponse,
     isRequest,
 )
-from txilpstream.wire.ilp import (
-    Prepare,
-    decodePrepare,
-    encodeFulfill,
-    encodePrepare,
-    encodeReject,
-)
+from txilpstream.wire.ilp import Prepare, decodePrepare, encodeFulfill, encodePrepare, encodeReject
 
 ALICE = AccountDetails("test.conn.alice", 9, "USD")
 

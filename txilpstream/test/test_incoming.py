@@ -7,17 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.databuffers import MAX_SEGMENTS
-from txilpstream.session.incoming import (
-    Incoming,
-    isOldData,
-    lateFrames,
-    splitAmount,
-    takesData,
-)
+from txilpstream.session.incoming import Incoming, isOldData, lateFrames, splitAmount, takesData
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import SessionStream
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.buffers import MAX_SEGMENTS
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.test.support import forAll
 from txilpstream.wire.frames import StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import Prepare

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import signReceipt
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.inspection import (
     Tree,
@@ -20,7 +21,6 @@ from txilpstream.inspection import (
     readPacket,
     readStreamPacket,
 )
-from txilpstream.receipts import signReceipt
 from txilpstream.test.support import (
     encodeAny,
     forAll,

@@ -6,10 +6,10 @@ from math import inf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session.congestion import ICongestionControl
-from txilpstream.session.jointcontrol import JointControl
-from txilpstream.session.pacing import INITIAL_RATE
-from txilpstream.session.packetamount import RAISE_INTERVAL
+from txilpstream.session.congestion.combined import JointControl
+from txilpstream.session.congestion.interface import ICongestionControl
+from txilpstream.session.congestion.maxpacket import RAISE_INTERVAL
+from txilpstream.session.congestion.pacing import INITIAL_RATE
 from txilpstream.wire.ilp import encodeAmountTooLarge
 
 

@@ -26,12 +26,7 @@ from txilpstream.testing import (
     TamperData,
     linearDrift,
 )
-from txilpstream.wire.ilp import (
-    Reject,
-    decodeReply,
-    encodeFulfill,
-    encodeReject,
-)
+from txilpstream.wire.ilp import Reject, decodeReply, encodeFulfill, encodeReject
 
 CONDITIONS = {amount: sha256(sha256(b"%d" % amount).digest()).digest() for amount in range(1, 1000)}
 PREIMAGES = {condition: sha256(b"%d" % amount).digest() for amount, condition in CONDITIONS.items()}

@@ -17,11 +17,7 @@ from txilpstream.testing import (
     PacketRate,
     Rate,
 )
-from txilpstream.wire.ilp import (
-    AmountTooLarge,
-    Reject,
-    decodeAmountTooLarge,
-)
+from txilpstream.wire.ilp import AmountTooLarge, Reject, decodeAmountTooLarge
 
 
 class AmountTests(HopTestCase):

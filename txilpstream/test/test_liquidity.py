@@ -6,7 +6,7 @@ from math import inf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session.liquidity import GAIN, LEAST_PARTS, Liquidity
+from txilpstream.session.congestion.liquidity import GAIN, LEAST_PARTS, Liquidity
 
 ROUND = 0.1
 

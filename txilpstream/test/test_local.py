@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
-from txilpstream.hub import local
+from txilpstream.hub import server as local
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.hub.connector import Hub
-from txilpstream.hub.local import LocalHub
+from txilpstream.hub.server import LocalHub
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.hubs import EPOCH, prepareTo

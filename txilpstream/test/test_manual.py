@@ -13,17 +13,17 @@ from zope.interface.verify import verifyObject
 
 import txilpstream.testing as kit
 from txilpstream import IPlugin, IPluginFactory, StreamClient
-from txilpstream.account import Account
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.cli import COMMANDS
+from txilpstream.cli.main import COMMANDS
 from txilpstream.errors import LocalError, PaymentError
 from txilpstream.interfaces import IPaymentPolicy
 from txilpstream.plugins.registry import FactoryByName
-from txilpstream.protocol import StreamFactory, StreamProtocol
+from txilpstream.service.settings import OPTIONS
 from txilpstream.session.configuration import SessionConfiguration, configure
-from txilpstream.settings import OPTIONS
 from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase
 from txilpstream.test.documents import CHECKOUT, MISSING, PAGES, blocksOf, execute
+from txilpstream.transport.account import Account
+from txilpstream.transport.protocol import StreamFactory, StreamProtocol
 from txilpstream.wire.ildcp import encodeRequest
 
 ROW = re.compile(r"   \* - ``(\w+)``\n     - (.+)\n     - (.+)\n", re.MULTILINE)

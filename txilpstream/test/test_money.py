@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.session.money}."""
+"""Tests of C{txilpstream.session.streams.money}."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.session.money import MoneyReceiver, MoneySender
+from txilpstream.session.streams.money import MoneyReceiver, MoneySender
 from txilpstream.test.support import forAll, uint64
 
 

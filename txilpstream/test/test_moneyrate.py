@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.moneyrate}."""
+"""Tests for C{txilpstream.transport.sendrate}."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.moneyrate import CATCH_UP, MoneyRate
 from txilpstream.test.connected import run
+from txilpstream.transport.sendrate import CATCH_UP, MoneyRate
 
 
 class Purse:

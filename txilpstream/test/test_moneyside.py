@@ -7,20 +7,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from txilpstream.amounts import U64_MAX, Ratio
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.errors import LocalError, PaymentError
-from txilpstream.receipts import Receipt, verifyReceipt
 from txilpstream.session.events import MoneyFailed
 from txilpstream.session.session import Session
 from txilpstream.test.connected import HalfRecorder
 from txilpstream.test.test_transport import Plain, StreamTestCase
-from txilpstream.testing import (
-    Hop,
-    Latency,
-    MaximumPacketAmount,
-    Rate,
-    SimulatedPath,
-    Transit,
-)
+from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
 from txilpstream.wire.ilp import Reject
 
 

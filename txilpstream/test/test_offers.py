@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
 from txilpstream.session.events import MoneyFailed
-from txilpstream.session.probing import MOST_PROBES
+from txilpstream.session.rateprobe import MOST_PROBES
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.ilp import Prepare
 

@@ -6,8 +6,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session import pacing
-from txilpstream.session.pacing import PACING_RULE, Pacing
+from txilpstream.session.congestion import pacing
+from txilpstream.session.congestion.pacing import PACING_RULE, Pacing
 
 ROUND = 0.05
 

@@ -120,7 +120,7 @@ class LightTests(SynchronousTestCase):
         """All names together install no reactor."""
         code = (
             "import sys\nfrom txilpstream import *\n"
-            "print('txilpstream.connection' in sys.modules,"
+            "print('txilpstream.transport.connection' in sys.modules,"
             " 'twisted.internet.reactor' in sys.modules)"
         )
         self.assertEqual(runFresh(code), "True False")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.session.packetamount import RAISE_INTERVAL, PacketAmount
+from txilpstream.session.congestion.maxpacket import RAISE_INTERVAL, PacketAmount
 from txilpstream.test.support import forAll
 from txilpstream.wire.ilp import encodeAmountTooLarge
 

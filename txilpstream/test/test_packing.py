@@ -1,15 +1,15 @@
-"""Tests of C{txilpstream.session.packing}."""
+"""Tests of C{txilpstream.session.packetbuilder}."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE, SessionConfiguration
-from txilpstream.session.packing import Packer
+from txilpstream.session.packetbuilder import Packer
 from txilpstream.session.path import Path
 from txilpstream.session.state import SessionState
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,

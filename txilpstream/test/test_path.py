@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.congestion import ICongestionControl
+from txilpstream.session.congestion.combined import JointControl
+from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.session.inflight import SentPacket
-from txilpstream.session.jointcontrol import JointControl
 from txilpstream.session.path import NEVER, Path
 from txilpstream.wire.ilp import encodeAmountTooLarge
 

@@ -8,8 +8,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
+from txilpstream.cli.options import (
+    addTermArguments,
+    asPlain,
+    checkTerms,
+    fromUnits,
+    inUnits,
+    readTerms,
+)
 from txilpstream.errors import LocalError, PaymentResult, RejectSeen
-from txilpstream.paying import addTermArguments, asPlain, checkTerms, fromUnits, inUnits, readTerms
 
 USD = ("USD", 9)
 EUR = ("EUR", 2)

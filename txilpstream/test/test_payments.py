@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.payments}, C{payer}, C{reserve} and C{terms}: whole payments."""
+"""Tests for C{txilpstream.payments.payment}, C{payer}, C{reserve} and C{terms}: whole payments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txilpstream.amounts import Ratio
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, LocalError, PaymentError, PaymentResult
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
-from txilpstream.payer import LAST_ANSWERS
-from txilpstream.payments import Payment, Quote, pay, quote
-from txilpstream.paymentstate import PaymentState
+from txilpstream.payments.payer import LAST_ANSWERS
+from txilpstream.payments.payment import Payment, Quote, pay, quote
+from txilpstream.payments.state import PaymentState
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.connected import LEFT, RIGHT, ConnectedTestCase, Recorder
 from txilpstream.test.randompayments import InterruptedPayment, RandomPayment

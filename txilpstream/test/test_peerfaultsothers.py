@@ -5,11 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
+from txilpstream.crypto.receipts import signReceipt
 from txilpstream.errors import PaymentError
-from txilpstream.payments import pay, quote
-from txilpstream.receipts import signReceipt
+from txilpstream.payments.payment import pay, quote
+from txilpstream.session.congestion.pacing import Pacing
 from txilpstream.session.events import ConnectionClosed, MoneySettled, PeerAnswered
-from txilpstream.session.pacing import Pacing
 from txilpstream.test.sessions import Pair, limiting, rejecting, settled
 from txilpstream.test.test_conformancebase import framesOf
 from txilpstream.test.test_payments import EUR, ROUND_TRIP, PaymentTestCase

@@ -8,10 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ErrorCode, PaymentError, PeerError
-from txilpstream.payments import pay, quote
-from txilpstream.paymentstate import PaymentState
+from txilpstream.payments.payment import pay, quote
+from txilpstream.payments.state import PaymentState
+from txilpstream.session.congestion.maxpacket import RAISE_INTERVAL
 from txilpstream.session.events import ConnectionClosed, MoneySettled
-from txilpstream.session.packetamount import RAISE_INTERVAL
 from txilpstream.test.connected import Recorder
 from txilpstream.test.sessions import Pair, limiting, settled
 from txilpstream.test.test_conformancebase import give

@@ -8,12 +8,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
+from txilpstream.crypto.receipts import decodeReceipt, signReceipt, verifyReceipt
 from txilpstream.errors import ErrorCode, LocalError, PaymentError
 from txilpstream.interfaces import IPlugin, Refusal
-from txilpstream.payments import pay, quote
+from txilpstream.ledger.memory import MemoryTotals
+from txilpstream.payments.payment import pay, quote
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.receipts import decodeReceipt, signReceipt, verifyReceipt
 from txilpstream.receiptverifier import ReceiptVerifier
 from txilpstream.session import stateless
 from txilpstream.session.events import ReceiptArrived
@@ -33,13 +34,7 @@ from txilpstream.test.test_statelessfront import (
     ReceiverCase,
     Slow,
 )
-from txilpstream.totals import MemoryTotals
-from txilpstream.wire.frames import (
-    ConnectionClose,
-    StreamMaxMoney,
-    StreamMoney,
-    StreamReceipt,
-)
+from txilpstream.wire.frames import ConnectionClose, StreamMaxMoney, StreamMoney, StreamReceipt
 
 
 class ReceivingTests(ReceiverCase):

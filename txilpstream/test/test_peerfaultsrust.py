@@ -10,17 +10,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import crypto
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.credentials import Credentials
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto import keys as crypto
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, PaymentError, PeerError
 from txilpstream.interfaces import NotSent, Refusal
-from txilpstream.plugins.btplink import BTPLink
-from txilpstream.pointers import pointerToURL
-from txilpstream.session import receiver, settlement
+from txilpstream.plugins.btp.link import BTPLink
+from txilpstream.session import acknowledgements as settlement
+from txilpstream.session import receiver
+from txilpstream.session.congestion.maxpacket import PacketAmount
 from txilpstream.session.events import ConnectionClosed, MoneyFailed, StreamClosed
-from txilpstream.session.packetamount import PacketAmount
+from txilpstream.spsp.pointers import pointerToURL
 from txilpstream.test.handpeer import HandPeer
 from txilpstream.test.sessions import Pair, limiting, rejecting, settled
 from txilpstream.test.test_btplink import ILP, LinkTestCase

@@ -15,13 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.congestion.maxpacket import PacketAmount
 from txilpstream.session.events import (
     AssetDetailsLearned,
     ConnectionClosed,
     MoneySettled,
     StreamClosed,
 )
-from txilpstream.session.packetamount import PacketAmount
 from txilpstream.test.connected import ConnectedTestCase, Recorder
 from txilpstream.test.sessions import LOST, Pair, limiting, rejecting, settled
 from txilpstream.test.test_conformancebase import framesOf, give

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.plot}."""
+"""Tests of C{txilpstream.trace.figure}."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import plot
 from txilpstream.errors import LocalError
-from txilpstream.plot import SUFFIXES, checkSuffix, render
-from txilpstream.plotdata import PlotData
 from txilpstream.test.test_plotdata import gather, sent
+from txilpstream.trace import figure as plot
+from txilpstream.trace.figure import SUFFIXES, checkSuffix, render
+from txilpstream.trace.series import PlotData
 
 NO_MATPLOTLIB = (
     None
@@ -112,7 +112,7 @@ class MissingTests(SynchronousTestCase):
     def test_notImported(self) -> None:
         """The command line imports neither matplotlib nor a reactor."""
         code = (
-            "import sys, txilpstream.cli, txilpstream.plotpanels\n"
+            "import sys, txilpstream.cli.main, txilpstream.trace.panels\n"
             "found = {'matplotlib', 'numpy', 'twisted.internet.reactor'} & set(sys.modules)\n"
             "sys.exit(str(found) if found else 0)"
         )

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream import plotaxes
 from txilpstream.plotaxes import byteScaleOf, roundWords, scaleOf, stepsOf
-from txilpstream.plotdata import Series
+from txilpstream.trace.series import Series
 
 
 class UnitTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.plotcommand}."""
+"""Tests of C{txilpstream.cli.commands.plot}."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.cli import COMMANDS, main
-from txilpstream.plotcommand import SUMMARY
+from txilpstream.cli.commands.plot import SUMMARY
+from txilpstream.cli.main import COMMANDS, main
 from txilpstream.test.test_plot import NO_MATPLOTLIB, withoutMatplotlib
-from txilpstream.trace import TraceWriter
+from txilpstream.trace.file import TraceWriter
 
 
 class PlotTests(SynchronousTestCase):

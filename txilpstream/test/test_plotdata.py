@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.plotdata}."""
+"""Tests of C{txilpstream.trace.series}."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import plotdata
 from txilpstream.errors import LocalError
-from txilpstream.plotdata import (
+from txilpstream.trace import series as plotdata
+from txilpstream.trace.file import TraceEvent, TraceHeader, TraceWriter
+from txilpstream.trace.series import (
     ABANDONED,
     FULFILLED,
     OPEN,
@@ -26,7 +27,6 @@ from txilpstream.plotdata import (
     rejectName,
     thinPoints,
 )
-from txilpstream.trace import TraceEvent, TraceHeader, TraceWriter
 
 
 def gather(*events: tuple[float, str, dict[str, Any]]) -> PlotData:

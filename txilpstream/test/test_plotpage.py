@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.plotpage}."""
+"""Tests of C{txilpstream.trace.page}."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.plotpage import headline, makePage, roundTripText, startText, title, totals
 from txilpstream.test.test_plotdata import gather, sent
+from txilpstream.trace.page import headline, makePage, roundTripText, startText, title, totals
 
 
 class WordTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.plotpanels}, by what a reader of the picture finds written in it."""
+"""Tests of C{txilpstream.trace.panels}, by what a reader of the picture finds written in it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.plotdata import PlotData
-from txilpstream.plotpanels import drawAmounts, drawDelivery, drawFlight, drawRejects
 from txilpstream.test.test_plot import NO_MATPLOTLIB, everything
 from txilpstream.test.test_plotdata import gather, sent
+from txilpstream.trace.panels import drawAmounts, drawDelivery, drawFlight, drawRejects
+from txilpstream.trace.series import PlotData
 
 
 class PanelTests(SynchronousTestCase):

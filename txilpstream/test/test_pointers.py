@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.pointers}."""
+"""Tests of C{txilpstream.spsp.pointers}."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.pointers import Place, placeOf, pointerToURL, shown
+from txilpstream.spsp.pointers import Place, placeOf, pointerToURL, shown
 from txilpstream.test.support import forAll, texts
 
 pointers = st.one_of(

@@ -7,13 +7,7 @@ from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.progress import (
-    LINE_INTERVAL,
-    TERMINAL_INTERVAL,
-    Amount,
-    Progress,
-    progressFor,
-)
+from txilpstream.progress import LINE_INTERVAL, TERMINAL_INTERVAL, Amount, Progress, progressFor
 
 AMOUNTS = [Amount("money", 2500, 10_000), Amount("file", 7, None), Amount("echo", 0, 0)]
 

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.protocol}."""
+"""Tests for C{txilpstream.transport.protocol}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.interfaces import IMoneyReceiver
-from txilpstream.protocol import StreamAddress, StreamFactory, StreamProtocol
+from txilpstream.transport.protocol import StreamAddress, StreamFactory, StreamProtocol
 
 
 class ProtocolTests(SynchronousTestCase):

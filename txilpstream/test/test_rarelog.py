@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.plugins.rarelog import INTERVAL, RareLog
+from txilpstream.logs import INTERVAL, RareLog
 from txilpstream.test.httppeers import Events
 
 

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import reaching
+from txilpstream.cli import destination as reaching
+from txilpstream.cli.destination import localPlugin, makePlugin, readDestination
+from txilpstream.cli.options import readStandardInput
 from txilpstream.complaining import withoutSecrets
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
-from txilpstream.paying import readStandardInput
 from txilpstream.plugins.memory import MemoryPlugin
-from txilpstream.reaching import localPlugin, makePlugin, readDestination
 
 GOOD = {
     "destination_account": "test.x",

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.receipts}."""
+"""Tests of C{txilpstream.crypto.receipts}."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.errors import DecodeError, LocalError
-from txilpstream.receipts import (
+from txilpstream.crypto.receipts import (
     MAX_STREAM_ID,
     NONCE_LENGTH,
     RECEIPT_LENGTH,
@@ -20,6 +19,7 @@ from txilpstream.receipts import (
     signReceipt,
     verifyReceipt,
 )
+from txilpstream.errors import DecodeError, LocalError
 from txilpstream.test.support import forAll, uint64
 
 NONCE = bytes(range(16))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
+from txilpstream.crypto.receipts import signReceipt
 from txilpstream.errors import LocalError
-from txilpstream.receipts import signReceipt
 from txilpstream.receiptverifier import VALID_FOR, ReceiptSetup, ReceiptVerifier
 from txilpstream.test.support import forAll
 

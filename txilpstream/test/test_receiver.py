@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys
+from txilpstream.crypto.keys import SessionKeys
+from txilpstream.crypto.receipts import verifyReceipt
 from txilpstream.errors import ErrorCode, PeerError
-from txilpstream.receipts import verifyReceipt
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.receiver import OVER_LIMIT_PATIENCE

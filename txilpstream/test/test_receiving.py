@@ -9,10 +9,10 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txilpstream import receiving
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
-from txilpstream.protocol import StreamAddress
-from txilpstream.receiving import Ledger, Received, ReceivingFactory
+from txilpstream.service import receiver as receiving
+from txilpstream.service.receiver import Ledger, Received, ReceivingFactory
+from txilpstream.transport.protocol import StreamAddress
 
 
 def request(account: str, amount: int) -> PaymentRequest:
@@ -33,7 +33,7 @@ class LedgerTests(SynchronousTestCase):
 
     def keep(self, event: LogEvent) -> None:
         """Keep what is logged of what was received."""
-        if event["log_namespace"] == "txilpstream.receiving":
+        if event["log_namespace"] == "txilpstream.service.receiver":
             self.events.append(event)
 
     def ledger(self, **options: object) -> Ledger:

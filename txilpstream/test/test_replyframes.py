@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.errors import ErrorCode
-from txilpstream.receipts import Receipt, verifyReceipt
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.replyframes import addLimits, addReceipts
 from txilpstream.session.state import SessionState
 from txilpstream.session.stream import CLOSED, CLOSING, SessionStream
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.wire import frames
-from txilpstream.wire.packet import (
-    FULFILL,
-    PREPARE,
-    StreamPacket,
-    decodePacket,
-    encodePacket,
-)
+from txilpstream.wire.packet import FULFILL, PREPARE, StreamPacket, decodePacket, encodePacket
 
 
 class ReplyFramesTests(SynchronousTestCase):

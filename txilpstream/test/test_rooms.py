@@ -435,15 +435,15 @@ class SampleTests(SynchronousTestCase):
 
     def test_directions(self) -> None:
         sources = {
-            "": "from txilpstream.client import StreamClient",
+            "": "from txilpstream.transport.client import StreamClient",
             "errors": "import txilpstream.wire.oer",
             "wire.oer": "from txilpstream.errors import DecodeError",
             "wire.ilp": "from txilpstream.wire import oer\nfrom txilpstream import crypto",
             "crypto": "from txilpstream.wire.oer import x\nfrom txilpstream import StreamError",
             "client": "def f():\n    from txilpstream.plugins.memory import MemoryPlugin",
             "plugins.memory": "import txilpstream.interfaces\nimport txilpstream.session.session",
-            "testing": "import txilpstream.plugins.memory\nimport txilpstream.client",
-            "cli": "import txilpstream.testing, txilpstream.client, txilpstream.hub.routes",
+            "testing": "import txilpstream.plugins.memory\nimport txilpstream.transport.client",
+            "cli": "import txilpstream.testing, txilpstream.transport.client, txilpstream.hub.routes",
             "demo": "import txilpstream.test.test_rooms",
         }
         self.assertSeen(
@@ -460,9 +460,7 @@ class SampleTests(SynchronousTestCase):
 
     def test_directionsForTypesOnly(self) -> None:
         """An import that only a type checker sees is knowledge too."""
-        source = (
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import txilpstream.client"
-        )
+        source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import txilpstream.transport.client"
         self.assertSeen(checkDirections, {"session.session": source}, "session.session:3")
 
     def test_session(self) -> None:

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.session import rounds
-from txilpstream.session.rounds import AdaptiveRate, Rule
+from txilpstream.session.congestion import adaptiverate as rounds
+from txilpstream.session.congestion.adaptiverate import AdaptiveRate, Rule
 from txilpstream.test.support import forAll
 
 ROUND = 1.0

@@ -18,8 +18,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
-from txilpstream import cli
-from txilpstream.running import Running, atMost
+from txilpstream.cli import main as cli
+from txilpstream.cli.run import Running, atMost
 
 ROOT = str(Path(txilpstream.__file__).resolve().parents[1])
 

@@ -20,13 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from txilpstream.account import Account
 from txilpstream.amounts import Ratio
-from txilpstream.client import StreamClient
-from txilpstream.endpoints import StreamClientEndpoint, StreamServerEndpoint
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.protocol import StreamProtocol
-from txilpstream.server import StreamServer
 from txilpstream.testing import (
     Duplicate,
     Expiry,
@@ -47,6 +42,11 @@ from txilpstream.testing import (
     TamperData,
     linearDrift,
 )
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import StreamClient
+from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
+from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 PATHS = 200

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from txilpstream import (
-    hubcommand,
-    paycommand,
-    pingcommand,
-    quotecommand,
-    receivecommand,
-    servecommand,
-)
+from txilpstream.cli.commands import hub as hubcommand
+from txilpstream.cli.commands import pay as paycommand
+from txilpstream.cli.commands import ping as pingcommand
+from txilpstream.cli.commands import quote as quotecommand
+from txilpstream.cli.commands import receive as receivecommand
+from txilpstream.cli.commands import serve as servecommand
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import NotSent
 from txilpstream.test.commands import CommandTestCase

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.server}."""
+"""Tests for C{txilpstream.transport.server}."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from twisted.internet.interfaces import IListeningPort
 from zope.interface.verify import verifyObject
 
-from txilpstream.account import Account
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import LINGER, StreamServer
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorders
 from txilpstream.testing import Latency, PacketRate, SimulatedPath
+from txilpstream.transport.account import Account
+from txilpstream.transport.server import LINGER, StreamServer
 from txilpstream.wire.ilp import Reject, decodeReply, encodePrepare, encodeTimestamp
 
 SECRET = bytes(range(32))

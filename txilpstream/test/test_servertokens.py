@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ConnectionEnded
 from txilpstream.test.connected import ConnectedTestCase, Recorders
-from txilpstream.tokens import TokenFormats
 
 SECRET = bytes(range(32))
 

@@ -12,11 +12,11 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txilpstream import service
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.plugins.memory import MemoryPlugin, memoryPair
-from txilpstream.service import Options, ReceiverService, makeService
-from txilpstream.settings import Settings
+from txilpstream.service import service
+from txilpstream.service.service import Options, ReceiverService, makeService
+from txilpstream.service.settings import Settings
 from txilpstream.test.test_account import prepareTo
 from txilpstream.wire.ildcp import AccountDetails
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import Ratio
-from txilpstream.crypto import conditionOf
+from txilpstream.crypto.keys import conditionOf
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, PeerError
-from txilpstream.session.events import (
-    ConnectionClosed,
-    MoneyFailed,
-    MoneyReceived,
-    StreamClosed,
-)
+from txilpstream.session.events import ConnectionClosed, MoneyFailed, MoneyReceived, StreamClosed
 from txilpstream.session.incoming import Incoming
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.test.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.ilp import Prepare, encodeTimestamp

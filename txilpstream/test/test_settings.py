@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import settings
 from txilpstream.errors import LocalError
-from txilpstream.settings import OPTIONS, Settings, endpointFor, readAmount, readSecretFile
+from txilpstream.service import settings
+from txilpstream.service.settings import OPTIONS, Settings, endpointFor, readAmount, readSecretFile
 
 
 class TextTests(SynchronousTestCase):

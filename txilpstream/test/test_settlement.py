@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.session.settlement}: what each answer changes."""
+"""Tests of C{txilpstream.session.acknowledgements}: what each answer changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txilpstream.session.events import (
     PeerAnswered,
     StreamClosed,
 )
-from txilpstream.session.packing import Outgoing
+from txilpstream.session.packetbuilder import Outgoing
 from txilpstream.test.sessions import LOST, Pair, limiting, rejecting, settled
 from txilpstream.wire.frames import (
     ConnectionClose,

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.spsp}."""
+"""Tests of C{txilpstream.spsp.client}."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
-from txilpstream.spsp import CONTENT_TYPE, SPSPCache, pointerToURL, resolve
+from txilpstream.spsp.client import CONTENT_TYPE, SPSPCache, pointerToURL, resolve
 from txilpstream.test.support import addresses, forAll, octets
 
 SECRET = b"sesame**" * 4

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from txilpstream.credentials import Credentials
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
 from txilpstream.spspcache import SPSPCache, lifetimeOf
 from txilpstream.test.support import forAll

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.spspserver}."""
+"""Tests of C{txilpstream.spsp.server}."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from txilpstream.credentials import Credentials, TokenReader
+from txilpstream.crypto.credentials import Credentials, TokenReader
 from txilpstream.errors import ConnectionEnded, LocalError
+from txilpstream.http.server import Connections
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.server import StreamServer
-from txilpstream.spsp import resolve
+from txilpstream.spsp.client import resolve
+from txilpstream.spsp.server import SPSPResource, SPSPServer
 from txilpstream.spsprequest import accountOf
-from txilpstream.spspserver import SPSPResource, SPSPServer
-from txilpstream.spspsite import Connections
 from txilpstream.test.connected import RIGHT, ConnectedTestCase
 from txilpstream.test.support import forAll
+from txilpstream.transport.server import StreamServer
 
 SECRET = bytes(range(32))
 NONCE, RECEIPT_SECRET = b"\xff" * 16, b"\xfb" * 32

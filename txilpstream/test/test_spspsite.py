@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.spspsite}: what a connection may bring, and how long it may last."""
+"""Tests of C{txilpstream.http.server}: what a connection may bring, and how long it may last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from txilpstream.spspsite import BODY_LIMIT, CONNECTION_TIME, SILENCE_TIME, Connections
+from txilpstream.http.server import BODY_LIMIT, CONNECTION_TIME, SILENCE_TIME, Connections
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 

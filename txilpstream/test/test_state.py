@@ -7,11 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.hearing import HEARD
-from txilpstream.session.hearing import LONGEST_MESSAGE as LONGEST_HEARD
+from txilpstream.session.framehandlers import HEARD
+from txilpstream.session.framehandlers import LONGEST_MESSAGE as LONGEST_HEARD
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.stream import CLOSED, CLOSING, DRAINING, SessionStream
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.wire import frames
 
 

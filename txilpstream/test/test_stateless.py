@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.errors import ErrorCode, LocalError
-from txilpstream.receipts import Receipt, verifyReceipt
 from txilpstream.session.stateless import (
     UNEXPECTED,
     StatelessPacket,

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.stateless} and C{txilpstream.statelesspayment}."""
+"""Tests for C{txilpstream.transport.stateless} and C{txilpstream.statelesspayment}."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txilpstream.account import Account
-from txilpstream.credentials import Credentials
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import LocalError, PaymentError
 from txilpstream.interfaces import PaymentRequest, Refusal
-from txilpstream.payments import pay, quote
+from txilpstream.ledger.memory import ITotals, MemoryTotals
+from txilpstream.payments.payment import pay, quote
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.receipts import Receipt, verifyReceipt
 from txilpstream.receiptverifier import ReceiptVerifier
-from txilpstream.stateless import LONGEST_WAIT, StatelessReceiver
 from txilpstream.statelesspayment import StatelessRequest
 from txilpstream.test.connected import ConnectedTestCase
 from txilpstream.test.documents import MISSING, blocksOf, execute
 from txilpstream.test.handpeer import Reply
-from txilpstream.tokens import TokenFormats
-from txilpstream.totals import ITotals, MemoryTotals
+from txilpstream.transport.account import Account
+from txilpstream.transport.stateless import LONGEST_WAIT, StatelessReceiver
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionClose,

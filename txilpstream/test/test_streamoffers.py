@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.offers}."""
+"""Tests for C{txilpstream.transport.moneyoffers}."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import PaymentError, PaymentResult, RejectSeen
-from txilpstream.offers import Offers, fire
 from txilpstream.test.support import forAll
+from txilpstream.transport.moneyoffers import Offers, fire
 
 REJECT = RejectSeen("T00", "Internal Error", "test.hop", "on purpose", 5, 2)
 

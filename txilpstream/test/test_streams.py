@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.streams}."""
+"""Tests for C{txilpstream.session.streams.streams}."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from txilpstream.amounts import U64_MAX
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.stream import CLOSED, CLOSING, DRAINING, SessionStream
-from txilpstream.session.streams import Streams
-from txilpstream.session.windows import ByteBudget
+from txilpstream.session.streams.flowcontrol import ByteBudget
+from txilpstream.session.streams.streams import Streams
 from txilpstream.test.support import forAll
 
 

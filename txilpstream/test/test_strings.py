@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
-from txilpstream.strings import ClientParser, ServerParser, readSecret
+from txilpstream.transport.endpointstrings import ClientParser, ServerParser, readSecret
 
 SECRET = bytes(range(32))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.account import Account
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.timer import SHORTEST_WAIT, Timer
+from txilpstream.transport.account import Account
 
 
 class TimerTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.tokens}."""
+"""Tests for C{txilpstream.crypto.tokens}."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.credentials import Token, TokenReader
-from txilpstream.errors import LocalError
-from txilpstream.test.support import forAll
-from txilpstream.tokens import (
+from txilpstream.crypto.credentials import Token, TokenReader
+from txilpstream.crypto.tokens import (
     ILP_PROTOCOL_STREAM,
     INTERLEDGER_RS,
     STREAM_RECEIVER,
     TokenDetails,
     TokenFormats,
 )
+from txilpstream.errors import LocalError
+from txilpstream.test.support import forAll
 
 SECRET = bytes(range(32))
 NONCE = b"n" * 16

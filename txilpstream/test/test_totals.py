@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.totals}."""
+"""Tests for C{txilpstream.ledger.memory}."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import LocalError
+from txilpstream.ledger.memory import ITotals, MemoryTotals
 from txilpstream.test.support import forAll
-from txilpstream.totals import ITotals, MemoryTotals
 
 
 class MemoryTotalsTests(SynchronousTestCase):

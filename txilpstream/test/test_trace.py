@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.trace}."""
+"""Tests of C{txilpstream.trace.file}."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream import trace
 from txilpstream.amounts import Ratio
 from txilpstream.errors import LocalError
 from txilpstream.session.configuration import SessionConfiguration, configure
-from txilpstream.trace import FORMAT, VERSION, TraceEvent, TraceWriter, readHeader, readTrace
+from txilpstream.trace import file as trace
+from txilpstream.trace.file import FORMAT, VERSION, TraceEvent, TraceWriter, readHeader, readTrace
 
 START = 1_785_500_000.25
 HEADER = json.dumps({"format": FORMAT, "version": VERSION}).encode() + b"\n"
@@ -353,7 +353,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_noReactor(self) -> None:
         """No reactor."""
-        code = "import sys, txilpstream.trace; sys.exit('twisted.internet.reactor' in sys.modules)"
+        code = "import sys, txilpstream.trace.file; sys.exit('twisted.internet.reactor' in sys.modules)"
         root = str(Path(trace.__file__).parents[1])
         done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": root}, check=False)
         self.assertEqual(done.returncode, 0)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
 from txilpstream.session.configuration import configure
-from txilpstream.trace import readHeader, readTrace
+from txilpstream.trace.file import readHeader, readTrace
 
 MANUAL = Path(txilpstream.__file__).resolve().parents[1] / "docs" / "trace.rst"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.test.replay import CannotReplay, play
 from txilpstream.test.wires import playWire
 from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decode

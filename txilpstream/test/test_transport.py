@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.stream}: one stream as a transport of bytes and of money."""
+"""Tests for C{txilpstream.transport.stream}: one stream as a transport of bytes and of money."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from twisted.protocols.basic import FileSender
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txilpstream.connection import StreamConnection
 from txilpstream.errors import ConnectionEnded, PaymentError, PeerError, StreamError
 from txilpstream.interfaces import IMoneyTransport
-from txilpstream.protocol import StreamAddress
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.pacing import Pacing
+from txilpstream.session.congestion.pacing import Pacing
 from txilpstream.test.connected import ConnectedTestCase, HalfRecorder, Recorder, Recorders
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import StreamAddress
 
 MIB = 1 << 20
 

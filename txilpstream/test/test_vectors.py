@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.crypto import SessionKeys, conditionOf
+from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.crypto.receipts import Receipt, verifyReceipt
+from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import DecodeError
-from txilpstream.receipts import Receipt, verifyReceipt
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import StreamOpened
 from txilpstream.session.session import Session
 from txilpstream.test.documents import CHECKOUT, MISSING
-from txilpstream.tokens import TokenFormats
 from txilpstream.wire.frames import FRAME_TYPES, ConnectionClose, Frame
 from txilpstream.wire.ilp import Reject, decodePrepare, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket, encodePacket

@@ -11,13 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from zope.interface.verify import verifyObject
 
+from txilpstream.plugins.btp.websocket import CLOSE_TIME, OVERHANG, PING_INTERVAL, WebSocket
 from txilpstream.plugins.handshake import ServerWebSocket
-from txilpstream.plugins.websocket import (
-    CLOSE_TIME,
-    OVERHANG,
-    PING_INTERVAL,
-    WebSocket,
-)
 from txilpstream.test.sockets import Owner, RawPeer
 from txilpstream.test.support import forAll
 

@@ -1,4 +1,4 @@
-"""Tests of C{txilpstream.session.windows}."""
+"""Tests of C{txilpstream.session.streams.flowcontrol}."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
-from txilpstream.session.windows import (
+from txilpstream.session.streams.flowcontrol import (
     INITIAL_CONNECTION_CREDIT,
     INITIAL_STREAM_CREDIT,
     ByteBudget,

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import Clock
 
 from txilpstream.plugins.base import PluginBase
-from txilpstream.plugins.btpserver import BTPServer, BTPServerPlugin
-from txilpstream.plugins.httpserver import HTTPServer
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
+from txilpstream.plugins.http.server import HTTPServer
 from txilpstream.test.ends import Chance
 from txilpstream.test.httppeers import Endpoint
 from txilpstream.test.replay import isSame

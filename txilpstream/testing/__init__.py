@@ -18,7 +18,6 @@ your own is a subclass of L{Hop}.
 """
 
 from txilpstream.testing.delays import Latency, Reorder
-from txilpstream.testing.exchange import Rate, linearDrift
 from txilpstream.testing.faults import (
     Duplicate,
     Loss,
@@ -37,6 +36,7 @@ from txilpstream.testing.limits import (
     PacketRate,
 )
 from txilpstream.testing.path import PathEnd, SimulatedPath
+from txilpstream.testing.rates import Rate, linearDrift
 
 __all__ = [
     "Direction",

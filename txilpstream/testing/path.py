@@ -19,9 +19,9 @@ from zope.interface import implementer
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.base import PluginBase
-from txilpstream.testing.agenda import Agenda
 from txilpstream.testing.hop import Hop, Side, Transit
 from txilpstream.testing.ledger import Ledger
+from txilpstream.testing.schedule import Agenda
 from txilpstream.testing.way import ADDRESS, Way
 from txilpstream.wire.ildcp import AccountDetails, encodeResponse
 from txilpstream.wire.ilp import Reject

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.testing.agenda import Agenda
 from txilpstream.testing.hop import Gone, Hop, Transit
 from txilpstream.testing.ledger import Ledger
+from txilpstream.testing.schedule import Agenda
 from txilpstream.wire.ildcp import isRequest
 from txilpstream.wire.ilp import (
     ERROR_NAMES,

@@ -1,0 +1,267 @@
+"""
+Prepares on their way to an HTTP peer, and what is known of them when it ends.
+
+This module knows which outcomes leave a packet in doubt. A packet was not sent if no connection
+ever got it, or if the peer's HTTP layer refused it with a status that it gives before anything is
+done; after all else nobody knows. An answer that is an ILP reply counts, whatever its status.
+Nothing is repeated and no redirect is followed.
+"""
+
+# (Parts of twisted.web have no annotations.)
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import Agent
+from twisted.web.http_headers import Headers
+
+from txilpstream.amounts import checkAmount
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.http.url import Target
+from txilpstream.interfaces import NotSent
+from txilpstream.logs import RareLog
+from txilpstream.plugins.base import PluginBase
+from txilpstream.plugins.httpexchange import ConnectionPool, Exchange, ReadyEndpoint
+from txilpstream.wire.ilp import FULFILL, REJECT
+from txilpstream.wire.oer import readVarOctets
+
+__all__ = ["MAXIMUM_WINDOW", "QUEUE_LIMIT", "HTTPSender"]
+
+MAXIMUM_WINDOW: Final = 1000
+"""Requests at once: each takes a connection, and a process has some thousand of them to spare."""
+
+QUEUE_LIMIT: Final = 1024
+"""Packets that may wait while the window is full; more are not sent. A producer that pauses when
+it is told to has few there, if any."""
+
+SWEEP_INTERVAL: Final = 1.0
+"""Seconds between two looks for requests whose time is over: they end up to so much late."""
+
+REFUSALS: Final[Mapping[int, str]] = {
+    400: "it takes the request for malformed: is the URL that of an ILP endpoint?",
+    401: "the token is missing or wrong: give the one that the peer expects",
+    403: "the peer forbids it: ask whether the token is still good",
+    404: "nothing is there: check the path of the URL",
+    405: "it takes no POST: check the path of the URL",
+    413: "the packet is too large for it: send less data in one packet",
+    414: "the URL is too long for it",
+    415: "it takes no application/octet-stream: is the URL that of an ILP endpoint?",
+    429: "there are too many requests: send fewer packets per second",
+    431: "the headers are too large for it: is the token the right one?",
+}
+"""What an HTTP layer says before anything was done with a request, and what helps."""
+
+_log = Logger()
+
+
+def _isReply(body: bytes) -> bool:
+    """Whether this is a Fulfill or a Reject by its type and its length."""
+    if not body or (body[0] != FULFILL and body[0] != REJECT):
+        return False
+    try:
+        readVarOctets(body, 1, len(body))
+    except DecodeError:
+        return False
+    return True
+
+
+class HTTPSender:
+    """
+    Sends Prepares to one peer, each as a request on a connection of its own.
+
+    As many connections are open as packets are unanswered. Packets beyond the window wait, and
+    those that wait for all of their time were not sent.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        target: Target,
+        endpoint: IStreamClientEndpoint,
+        plugin: PluginBase,
+        *,
+        window: int,
+        timeout: float,
+    ) -> None:
+        """
+        @param endpoint: connects to the target.
+        @param plugin: whose producer is paused and resumed.
+        @param window: requests that may be unanswered.
+        @param timeout: seconds that a packet has from its sending to the end of its answer.
+        @raise LocalError: if a limit is not possible.
+        """
+        if not timeout > 0:
+            raise LocalError(f"the timeout is {timeout}: it must be above 0 seconds")
+        self._window = checkAmount("window", window, minimum=1, maximum=MAXIMUM_WINDOW)
+        self._timeout = timeout
+        self._reactor = reactor
+        self._target = target
+        self._peer = target.authority.decode("ascii")
+        self._endpoint = endpoint
+        self._plugin = plugin
+        self._rareLog = RareLog(reactor, _log)
+        self._headers = Headers(
+            {
+                b"Host": [target.authority],
+                b"Content-Type": [b"application/octet-stream"],
+                b"Accept": [b"application/octet-stream"],
+            }
+        )
+        if target.token:
+            self._headers.setRawHeaders(b"Authorization", [b"Bearer " + target.token])
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._agent: Agent | None = None
+        self._unanswered: dict[Exchange, None] = {}
+        self._queue: deque[Exchange] = deque()
+        self._isStarting = False
+        self._wasFull = False
+        self._resuming: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Take packets from now on."""
+        self._pool = ConnectionPool(self._reactor, self._window)
+        endpoint = ReadyEndpoint(self._endpoint, self._pool, self._target.isSecure)
+        self._agent = Agent.usingEndpointFactory(self._reactor, endpoint, self._pool)
+        self._sweeping.start(SWEEP_INTERVAL, now=False)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Take no more packets; those that wait for an answer fail in a later turn of the reactor.
+
+        @return: fires when all connections are gone.
+        """
+        self._agent = None
+        self._sweeping.stop()
+        exchanges = [*self._unanswered, *self._queue]
+        self._unanswered.clear()
+        self._queue.clear()
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(0, self._finish, exchanges, self._pool, done)
+        return done
+
+    def _finish(
+        self, exchanges: list[Exchange], pool: ConnectionPool, done: Deferred[None]
+    ) -> None:
+        for exchange in exchanges:
+            exchange.abort("the plugin was disconnected")
+            # One that waited in the queue, or is written, hears nothing of that, or not yet.
+            self._settle(exchange)
+        pool.close().chainDeferred(done)
+        self._resumeIfLow()
+
+    def isFull(self) -> bool:
+        """Whether the window is full."""
+        return len(self._unanswered) + len(self._queue) >= self._window
+
+    def send(self, data: bytes) -> Deferred[bytes]:
+        """
+        Send a Prepare, at once if the window allows.
+
+        @return: as C{IPlugin.sendData} says.
+        """
+        if self._agent is None:
+            return fail(NotSent("the plugin is not connected: call connect() first"))
+        if len(self._queue) >= QUEUE_LIMIT:
+            return fail(NotSent(f"{QUEUE_LIMIT} packets wait already for {self._peer} to answer"))
+        waiting: Deferred[bytes] = Deferred()
+        deadline = self._reactor.seconds() + self._timeout
+        self._queue.append(Exchange(data, deadline, waiting, self._over))
+        self._startQueued()
+        if self.isFull():
+            self._wasFull = True
+            self._plugin.pauseProducer()
+        return waiting
+
+    def _startQueued(self) -> None:
+        """Begin the requests of what waits, oldest first, as far as the window allows."""
+        if self._isStarting:
+            return
+        self._isStarting = True
+        while self._queue and len(self._unanswered) < self._window:
+            exchange = self._queue.popleft()
+            if self._agent is not None and not exchange.waiting.called:
+                self._unanswered[exchange] = None
+                requested = self._agent.request(
+                    b"POST", self._target.uri, self._headers, exchange
+                ).addCallbacks(exchange.receiveResponse, exchange.end)
+                exchange.requested = requested
+        self._isStarting = False
+
+    def _over(self, exchange: Exchange, reason: Failure) -> None:
+        """Nothing more will come of a request."""
+        isOurs = exchange in self._unanswered
+        if isOurs:
+            del self._unanswered[exchange]
+        self._settle(exchange, reason)
+        if isOurs:
+            self._startQueued()
+            if self._wasFull and self._resuming is None and self._isLow():
+                # Later: it may be the producer's own call that ends a request.
+                self._resuming = self._reactor.callLater(0, self._resume)
+
+    def _isLow(self) -> bool:
+        return (len(self._unanswered) + len(self._queue)) * 2 < self._window
+
+    def _resume(self) -> None:
+        self._resuming = None
+        self._resumeIfLow()
+
+    def _resumeIfLow(self) -> None:
+        if self._isLow():
+            self._wasFull = False
+            self._plugin.resumeProducer()
+
+    def _settle(self, exchange: Exchange, reason: Failure | None = None) -> None:
+        """Say what became of a packet, if somebody still wants to know."""
+        waiting = exchange.waiting
+        if waiting.called:
+            return
+        body = bytes(exchange.body)
+        if exchange.isWritten and not exchange.problem and _isReply(body):
+            waiting.callback(body)
+            return
+        if exchange.status in REFUSALS:
+            remedy = f"status {exchange.status}, {REFUSALS[exchange.status]}"
+            self._rareLog.warn("{peer} refuses packets: {remedy}", peer=self._peer, remedy=remedy)
+            waiting.errback(NotSent(f"{self._peer} refused the packet: {remedy}"))
+            return
+        problem = exchange.problem
+        if not problem and exchange.status:
+            problem = f"it answered with status {exchange.status} and no ILP reply"
+        elif not problem and reason is not None:
+            kind = getattr(reason.type, "__name__", "")
+            problem = f"{kind}: {reason.getErrorMessage()[:200]}"
+        if exchange.isWritten:
+            self._rareLog.warn("packets to {peer} in doubt: {why}", peer=self._peer, why=problem)
+            waiting.errback(ConnectionEnded(f"a packet to {self._peer} is in doubt: {problem}"))
+        else:
+            self._rareLog.warn("packets to {peer} not sent: {why}", peer=self._peer, why=problem)
+            waiting.errback(NotSent(f"a packet to {self._peer} was not sent: {problem}"))
+
+    def _sweep(self) -> None:
+        """End what has had its time: the only timer for requests that there is."""
+        now = self._reactor.seconds()
+        problem = f"its {self._timeout:g} s were over"
+        late: list[Exchange] = []
+        for exchange in [*self._unanswered, *self._queue]:
+            if exchange.deadline > now:
+                break
+            late.append(exchange)
+        while self._queue and self._queue[0].deadline <= now:
+            self._queue.popleft()
+        for exchange in late:
+            exchange.abort(problem)
+            self._settle(exchange)

@@ -1,0 +1,298 @@
+"""
+ILP over HTTP, the listening side (RFC 35, with the answer in the response).
+
+This module knows requests, tokens and connections, and how to lose those that only cost. Whose a
+token is, and what becomes of a Prepare, is decided by whoever it was given; no packet is read
+here. A stranger learns nothing but "no": a wrong token and a missing one get the same answer.
+
+Memory is bounded before it is used: connections by their number, headers by Twisted's own limits,
+a body by the octets that were announced and by those that came, and work by the requests that one
+account may have pending.
+"""
+
+# (twisted.web.http has few annotations.)
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, datetimeToString
+
+from txilpstream.amounts import checkAmount
+from txilpstream.errors import LocalError
+from txilpstream.logs import RareLog
+from txilpstream.plugins.httpchannel import PrepareChannel, PrepareRequest
+from txilpstream.wire.ilp import ERROR_NAMES, encodeReject
+
+__all__ = ["BODY_LIMIT", "HTTPServer", "IAnswersPrepares"]
+
+BODY_LIMIT: Final = 40_000
+"""Octets of a body: an ILP packet has some 34,000 at most, and deployed peers take this many."""
+
+PENDING_LIMIT: Final = 2000
+"""Requests of one account that may wait for their answers; more are rejected with T03."""
+
+SWEEP_INTERVAL: Final = 1.0
+"""Seconds between two looks at all connections: limits of time are kept to so much."""
+
+STOP_TIME: Final = 5.0
+"""Seconds that requests may take to be answered after L{HTTPServer.stop}."""
+
+_log = Logger()
+
+
+class IAnswersPrepares(Protocol):
+    """What a token stands for; each L{PluginBase <txilpstream.plugins.base.PluginBase>} is one."""
+
+    def answerPrepare(self, data: bytes, /) -> bytes | Deferred[bytes]:
+        """Give the reply to a Prepare."""
+
+
+class _Factory(ServerFactory):
+    """Makes a connection, if there is room or some can be made."""
+
+    noisy = False
+
+    def __init__(self, server: HTTPServer) -> None:
+        self._server = server
+
+    def buildProtocol(self, addr: IAddress | None) -> PrepareChannel | None:
+        """Make one; None if every connection is busier."""
+        return PrepareChannel(self._server) if self._server.makeRoom() else None
+
+
+class HTTPServer:
+    """
+    Answers Prepares that come by C{POST}, on every path.
+
+    A request without a valid token is answered with 401, one that is not C{POST} with 405, one
+    whose content is no ILP packet by its type, or empty, with 400, and one whose body is too long
+    with 413 and the end of its connection. All else gets 200 with a Fulfill or a Reject.
+
+    When the table of connections is full, a new one displaces the one that was longest without a
+    sign of life, of those that have no answer pending: first of those that never had a valid token.
+
+    @ivar port: where it listens, or None.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamServerEndpoint,
+        admit: Callable[[str], IAnswersPrepares | None],
+        *,
+        maximumConnections: int = 500,
+        requestTime: float = 15.0,
+        idleTime: float = 60.0,
+        bodyLimit: int = BODY_LIMIT,
+        wallClock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param admit: takes a token, or an empty string, and returns who answers its Prepares; None
+            if nobody has it. It must compare tokens in constant time.
+        @param requestTime: seconds from the first octet of a request to its last.
+        @param idleTime: seconds that a connection may be silent between requests.
+        @param bodyLimit: octets of a request's body.
+        @param wallClock: seconds since the epoch, for the C{Date} of responses.
+        @raise LocalError: if a limit is not a number of its kind.
+        """
+        self.reactor = reactor
+        self.admit = admit
+        self.requestTime = requestTime
+        self.idleTime = idleTime
+        self.bodyLimit = checkAmount("bodyLimit", bodyLimit, minimum=1)
+        self.rareLog = RareLog(reactor, _log)
+        self.connections: dict[PrepareChannel, None] = {}
+        self._leaving: set[PrepareChannel] = set()
+        self.port: IListeningPort | None = None
+        self.isStopping = False
+        self._endpoint = endpoint
+        self._maximum = checkAmount("maximumConnections", maximumConnections, minimum=1)
+        self._wallClock = wallClock
+        self._pending: dict[IAnswersPrepares, int] = {}
+        self._busy = encodeReject("T03", "", ERROR_NAMES["T03"])
+        self._internalError = encodeReject("T00", "", ERROR_NAMES["T00"])
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._listening: Deferred[IListeningPort] | None = None
+        self._stopDeadline = 0.0
+        self._waiting: list[Deferred[None]] = []
+        self._head = b""
+
+    def listen(self) -> Deferred[IListeningPort]:
+        """
+        Begin to listen.
+
+        @return: fires with the port; fails as the endpoint does, or with L{LocalError} if this
+            listens already or is being stopped.
+        """
+        if self._listening is not None or self.port is not None or self.isStopping:
+            return fail(LocalError("this server listens, or is being stopped: wait for stop()"))
+        self._date()
+        listening = self._listening = self._endpoint.listen(_Factory(self))
+        return listening.addCallbacks(self._cbListening, self._ebListening)
+
+    def _cbListening(self, port: IListeningPort) -> IListeningPort:
+        self._listening = None
+        self.port = port
+        self._sweeping.start(SWEEP_INTERVAL, now=False)
+        return port
+
+    def _ebListening(self, failure: Failure) -> Failure:
+        self._listening = None
+        return failure
+
+    def stop(self) -> Deferred[None]:
+        """
+        Listen no more, and close all connections.
+
+        Requests that are being answered are given L{STOP_TIME} to end.
+
+        @return: fires when the port and all connections are gone.
+        """
+        if self._listening is not None:
+            self._listening.cancel()
+        if self.port is None and not self.isStopping:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        if self.port is None or self.isStopping:
+            return waiting
+        self.isStopping = True
+        self._stopDeadline = self.reactor.seconds() + STOP_TIME
+        closed: object = self.port.stopListening()
+        for channel in list(self.connections):
+            if not channel.isAnswering:
+                channel.loseConnection()
+        if isinstance(closed, Deferred):
+            closed.addBoth(self._cbPortClosed)
+        else:
+            self._cbPortClosed(None)
+        return waiting
+
+    def _cbPortClosed(self, result: object) -> None:
+        if isinstance(result, Failure):
+            _log.failure("the port did not close as it should", result)
+        self.port = None
+        self._checkStopped()
+
+    def forget(self, channel: PrepareChannel) -> None:
+        """Take note that a connection is gone."""
+        self.connections.pop(channel, None)
+        self._leaving.discard(channel)
+        self._checkStopped()
+
+    def _checkStopped(self) -> None:
+        if self.isStopping and self.port is None and not self.connections:
+            self.isStopping = False
+            self._sweeping.stop()
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+    def makeRoom(self) -> bool:
+        """Whether one more connection can be; another may be lost for it."""
+        if self.isStopping:
+            return False
+        if len(self.connections) - len(self._leaving) < self._maximum:
+            return True
+        idle = [
+            channel
+            for channel in self.connections
+            if not channel.isAnswering and channel not in self._leaving
+        ]
+        if not idle:
+            self.rareLog.warn("connections refused: all others have a request being answered")
+            return False
+        victim = min(idle, key=lambda channel: (channel.isAuthenticated, channel.lastActive))
+        self.rareLog.warn("connections lost for newer ones: there are too many")
+        # It counts no more from now on: its end may take a turn of the reactor.
+        self._leaving.add(victim)
+        victim.abort()
+        return True
+
+    def ask(self, request: PrepareRequest, answerer: IAnswersPrepares, data: bytes) -> None:
+        """Have a Prepare answered, unless too many of the same account's wait already."""
+        pending = self._pending.get(answerer, 0)
+        if pending >= PENDING_LIMIT:
+            request.respond(200, self._busy)
+            return
+        try:
+            reply = answerer.answerPrepare(data)
+        except Exception as error:
+            self._complain(type(error))
+            reply = self._internalError
+        if isinstance(reply, bytes):
+            request.respond(200, reply)
+            return
+        self._pending[answerer] = pending + 1
+        reply.addErrback(self._ebReply).addCallback(self._cbReply, request, answerer)
+
+    def _complain(self, kind: type[BaseException] | None) -> None:
+        name = getattr(kind, "__name__", "something")
+        self.rareLog.warn("answering a Prepare raised {kind}: T00", kind=name)
+
+    def _ebReply(self, failure: Failure) -> bytes:
+        self._complain(failure.type)
+        return self._internalError
+
+    def _cbReply(self, reply: bytes, request: PrepareRequest, answerer: IAnswersPrepares) -> None:
+        """The work is done, whether or not somebody still wants to hear of it."""
+        pending = self._pending.pop(answerer) - 1
+        if pending:
+            self._pending[answerer] = pending
+        if not request.isGone:
+            request.respond(200, reply)
+
+    def encodeResponse(self, status: int, body: bytes, isLast: bool) -> bytes:
+        """
+        Write a response.
+
+        @param isLast: whether the connection ends with it.
+        """
+        if status == 200 and not isLast:
+            return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+        extra = {401: b"WWW-Authenticate: Bearer\r\n", 405: b"Allow: POST\r\n"}.get(status, b"")
+        if status == 200:
+            extra = b"Content-Type: application/octet-stream\r\n"
+        if isLast:
+            extra += b"Connection: close\r\n"
+        return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (
+            status,
+            RESPONSES[status],
+            self._common,
+            extra,
+            len(body),
+            body,
+        )
+
+    def _date(self) -> None:
+        """Write what all responses of the next second have in common."""
+        self._common = b"Server: ilp\r\nDate: %b\r\n" % datetimeToString(self._wallClock())
+        self._head = (
+            b"HTTP/1.1 200 OK\r\n%bContent-Type: application/octet-stream\r\nContent-Length: "
+            % self._common
+        )
+
+    def _sweep(self) -> None:
+        """Lose the connections whose time is over: the only timer there is."""
+        now = self.reactor.seconds()
+        self._date()
+        isOver = self.isStopping and now >= self._stopDeadline
+        for channel in list(self.connections):
+            if isOver or channel.isOverdue(now):
+                channel.abort()

@@ -1,0 +1,290 @@
+"""
+SPSP (RFC 9): from a payment pointer to L{Credentials}.
+
+This module knows whom to ask, and what an answer has to be; it does not pay. Whoever answers
+decides who is paid: so it asks over https, and over plain http on this machine only, and a redirect
+never leads from https to http. What a server answers is bounded in size and time before it is
+looked at, and no error shows anything of it.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urljoin
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
+
+from txilpstream.amounts import checkAmount
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.http.client import (
+    BodyLost,
+    BodyTooLong,
+    boundedAgent,
+    dropBody,
+    readBounded,
+    textsOf,
+    whyNot,
+)
+from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
+from txilpstream.spspcache import SPSPCache, lifetimeOf
+
+__all__ = ["CONTENT_TYPE", "SPSPCache", "pointerToURL", "resolve"]
+
+CONTENT_TYPE: Final = "application/spsp4+json"
+
+MAXIMUM_SIZE: Final = 65536
+"""Octets of an answer; an honest one has some hundreds."""
+
+TIMEOUT: Final = 10.0
+"""Seconds for everything, redirects included."""
+
+MOST_REDIRECTS: Final = 5
+
+_HEAD_SIZE: Final = 65536
+"""Octets of all that is not the body."""
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CONTENT_TYPES: Final = frozenset({CONTENT_TYPE, "application/json"})
+
+
+def resolve(
+    agentOrReactor: Any,
+    pointer: str,
+    *,
+    timeout: float = TIMEOUT,
+    isInsecure: bool = False,
+    maximumSize: int = MAXIMUM_SIZE,
+    cache: SPSPCache | None = None,
+    clock: IReactorTime | None = None,
+    mayRedirect: Callable[[str, str], bool] | None = None,
+    receiptNonce: bytes = b"",
+    receiptSecret: bytes = b"",
+) -> Deferred[Credentials]:
+    """
+    Ask the server of a payment pointer for credentials, which are good for one connection.
+
+    @param agentOrReactor: a reactor; or an C{IAgent} to ask with, as it is.
+    @param pointer: as L{pointerToURL <txilpstream.spsp.pointers.pointerToURL>} takes it.
+    @param timeout: seconds for everything.
+    @param isInsecure: whether to ask other hosts over plain http too, where anybody on the way can
+        have himself paid instead.
+    @param maximumSize: octets of the answer's body.
+    @param cache: keeps answers that may be used again; never those with receipts.
+    @param clock: for the time-out where an agent is given; Twisted's own reactor by default.
+    @param mayRedirect: is asked with both URLs before a redirect is followed: a payer may want to
+        see who is paid in the end (RFC 26). Every safe one is followed by default.
+    @param receiptNonce: 16 octets, with C{receiptSecret}: receipts are wanted (RFC 39).
+    @param receiptSecret: 32 octets, which are told to the receiver.
+    @return: fails with L{ConnectionEnded} if there is no good way to the server or it has no such
+        account, with L{DecodeError} if its answer is none. It can be cancelled at any time.
+    @raise LocalError: if an argument is not what it should be.
+    """
+    question = _Question(pointer, isInsecure, maximumSize, mayRedirect)
+    question.wantReceipts(receiptNonce, receiptSecret)
+    return question.ask(agentOrReactor, checkTimeout(timeout), cache, clock)
+
+
+def checkTimeout(seconds: object) -> float:
+    """
+    @raise LocalError: if it is no number of seconds above 0.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise LocalError(f"timeout is {repr(seconds)[:80]}: it must be seconds, more than 0")
+    return seconds
+
+
+class _Question:
+    """One question and where it leads."""
+
+    def __init__(
+        self,
+        pointer: str,
+        isInsecure: bool,
+        maximumSize: int,
+        mayRedirect: Callable[[str, str], bool] | None,
+    ) -> None:
+        """
+        @raise LocalError: if the pointer is none, or leads over plain http.
+        """
+        self._url = pointerToURL(pointer)
+        place = placeOf(self._url)
+        if place is None or not (isInsecure or place.isPrivate):
+            raise LocalError(
+                f"{shown(self._url)} is plain http: anybody on the way could have himself paid; "
+                "use https, or --insecure (isInsecure=True) where that does not matter"
+            )
+        self._maximumSize = checkAmount("maximumSize", maximumSize, minimum=1)
+        self._isInsecure = isInsecure
+        self._mayRedirect = mayRedirect
+        self._headers = {"Accept": [CONTENT_TYPE]}
+        self._hasReceipts = False
+        self._lifetime = SPSPCache.LONGEST
+
+    def wantReceipts(self, nonce: bytes, secret: bytes) -> None:
+        """
+        @raise LocalError: if there is one of them, or they have not their lengths.
+        """
+        lengths = len(nonce), len(secret)
+        if lengths == (0, 0):
+            return
+        if lengths != (16, 32):
+            raise LocalError(
+                "receipts need a receiptNonce of 16 octets and a receiptSecret of 32, not of "
+                f"{lengths[0]} and {lengths[1]}"
+            )
+        self._hasReceipts = True
+        for name, octets in (("Receipt-Nonce", nonce), ("Receipt-Secret", secret)):
+            self._headers[name] = [urlsafe_b64encode(octets).decode("ascii")]
+
+    def ask(
+        self,
+        agentOrReactor: Any,
+        timeout: float,
+        cache: SPSPCache | None,
+        clock: IReactorTime | None,
+    ) -> Deferred[Credentials]:
+        """Ask, unless the answer is known."""
+        if IAgent.providedBy(agentOrReactor):
+            agent = agentOrReactor
+            if clock is None:
+                from twisted.internet import reactor
+
+                clock = IReactorTime(reactor)
+        else:
+            limit = self._maximumSize + _HEAD_SIZE
+            agent = boundedAgent(agentOrReactor, timeout=timeout, limit=limit)
+            clock = agentOrReactor if clock is None else clock
+        usable = None if self._hasReceipts else cache
+        if usable is not None:
+            known = usable.get(self._url, self._isInsecure, now=clock.seconds())
+            if known is not None:
+                return succeed(known)
+        asked = Deferred.fromCoroutine(self._fetch(agent))
+        asked.addTimeout(timeout, clock, self._ebLate)
+        if usable is not None:
+            asked.addCallback(self._cbKeep, usable, clock)
+        return _whole(asked)
+
+    def _ebLate(self, _: object, timeout: float) -> Credentials:
+        raise ConnectionEnded(f"{shown(self._url)} did not answer within {timeout:g} s")
+
+    def _cbKeep(
+        self, credentials: Credentials, cache: SPSPCache, clock: IReactorTime
+    ) -> Credentials:
+        now = clock.seconds()
+        cache.put(self._url, credentials, self._lifetime, self._isInsecure, now=now)
+        return credentials
+
+    async def _fetch(self, agent: IAgent) -> Credentials:
+        """Ask, and ask elsewhere where one is sent elsewhere."""
+        url = self._url
+        for _ in range(MOST_REDIRECTS + 1):
+            response = await self._request(agent, url)
+            self._lifetime = min(self._lifetime, lifetimeOf(response.headers))
+            if response.code not in _REDIRECTS:
+                return await self._read(url, response)
+            dropBody(response)
+            url = self._follow(url, response)
+        raise ConnectionEnded(
+            f"{shown(self._url)}: there were more than {MOST_REDIRECTS} redirects"
+        )
+
+    async def _request(self, agent: IAgent, url: str) -> IResponse:
+        try:
+            asked = agent.request(b"GET", url.encode("ascii"), Headers(self._headers), None)
+            response: IResponse = await asked
+            return response
+        except CancelledError:
+            raise
+        except Exception as error:
+            reason = whyNot(error)
+        raise ConnectionEnded(f"{shown(url)} cannot be asked: {reason}")
+
+    def _follow(self, url: str, response: IResponse) -> str:
+        """
+        The URL that a redirect leads to.
+
+        A server elsewhere cannot send us to what listens on this machine in plain text either.
+        """
+        target: str
+        try:
+            (location,) = response.headers.getRawHeaders(b"Location", [])
+            target = urljoin(url, location.decode("ascii"))
+        except ValueError:
+            target = ""
+        here, there = placeOf(url), placeOf(target)
+        if here is None or there is None:
+            raise ConnectionEnded(f"{shown(url)} redirects to what is no URL, or one with a login")
+        isSafe = there.scheme == "https" or (
+            here.scheme == "http" and (here.isLoopback if there.isLoopback else self._isInsecure)
+        )
+        if not isSafe:
+            raise ConnectionEnded(
+                f"{shown(url)} redirects to {shown(target)}: it is not followed to plain http, "
+                "where others could answer"
+            )
+        if self._mayRedirect is not None and not self._mayRedirect(url, target):
+            raise ConnectionEnded(f"the redirect to {shown(target)} was not wanted")
+        return target
+
+    async def _read(self, url: str, response: IResponse) -> Credentials:
+        """Take an answer for what it is."""
+        error = self._judge(url, response)
+        if error is not None:
+            dropBody(response)
+            raise error
+        try:
+            return Credentials.fromJSON(await readBounded(response, self._maximumSize))
+        except BodyTooLong:
+            error = self._tooLong(url)
+        except BodyLost:
+            error = ConnectionEnded(f"{shown(url)}: the connection was lost amid the answer")
+        except DecodeError as bad:
+            error = DecodeError(f"{shown(url)} answered badly: {bad}")
+        raise error
+
+    def _tooLong(self, url: str) -> DecodeError:
+        return DecodeError(f"{shown(url)} answered with more than {self._maximumSize} octets")
+
+    def _judge(self, url: str, response: IResponse) -> Exception | None:
+        """What is wrong with an answer before its body is read."""
+        if response.code == 404:
+            return ConnectionEnded(f"{shown(url)}: there is no such account")
+        if response.code != 200:
+            return ConnectionEnded(f"{shown(url)} answered with status {response.code}")
+        values = textsOf(response.headers, b"Content-Type")
+        kinds = {value.partition(";")[0].strip().lower() for value in values}
+        if len(kinds) != 1 or not kinds <= _CONTENT_TYPES:
+            return DecodeError(
+                f"{shown(url)} answered with another content type than {CONTENT_TYPE}: it is not "
+                "where money can be sent to"
+            )
+        length = response.length
+        if length is not UNKNOWN_LENGTH and length > self._maximumSize:
+            return self._tooLong(url)
+        return None
+
+
+def _whole(asked: Deferred[Credentials]) -> Deferred[Credentials]:
+    """The same, but whoever cancels it is told just that, whatever was going on."""
+    isCancelled = False
+
+    def cancel(_: Deferred[Credentials]) -> None:
+        nonlocal isCancelled
+        isCancelled = True
+        asked.cancel()
+
+    def settle(result: Credentials | Failure) -> None:
+        if not isCancelled:
+            whole.callback(result)
+
+    whole: Deferred[Credentials] = Deferred(cancel)
+    asked.addBoth(settle)
+    return whole

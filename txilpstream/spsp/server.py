@@ -1,0 +1,284 @@
+"""
+SPSP (RFC 9), the side that is paid: credentials for whoever asks over HTTP.
+
+This module knows requests, and which account a path names; what the money is for, the connection
+tag tells the application when it comes. It keeps nothing of those who ask. Whoever asks for what
+there is not learns no more than that.
+
+SPSP must be spoken over https: give the server an endpoint with TLS, or put it behind a proxy.
+"""
+
+# (twisted.web has few annotations.)
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from txilpstream.amounts import checkAmount
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.errors import LocalError
+from txilpstream.http.server import BODY_LIMIT, Connections
+from txilpstream.logs import RareLog
+from txilpstream.spsp.client import CONTENT_TYPE, checkTimeout
+from txilpstream.spsprequest import accepts, pathOf, receiptsOf, tagOf
+
+__all__ = ["SPSPResource", "SPSPServer"]
+
+LONGEST_TAG: Final = 100
+"""Characters of a tag that is made of a path: it makes the address longer, which has 1023."""
+
+ANSWER_TIME: Final = 10.0
+"""Seconds that accounts and credentials may take."""
+
+_log = Logger()
+
+_METHODS: Final = "GET, HEAD, OPTIONS"
+_HEADERS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Content-Type", CONTENT_TYPE),
+    # The secret is for one client only, so that nobody on the way may keep it; and what reads
+    # nothing but max-age, as RFC 9 has it, shall not use it twice.
+    ("Cache-Control", "no-store, max-age=0"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+_PREFLIGHT: Final = (
+    ("Access-Control-Allow-Methods", _METHODS),
+    ("Access-Control-Allow-Headers", "Accept, Receipt-Nonce, Receipt-Secret"),
+    ("Access-Control-Max-Age", "86400"),
+)
+
+
+@dataclass(slots=True, frozen=True)
+class _No:
+    """A refusal: its status, and what its body says."""
+
+    status: int
+    id: str
+    message: str
+
+
+_NOT_FOUND: Final = _No(404, "InvalidReceiverError", "There is no such account")
+_NOT_ALLOWED: Final = _No(405, "MethodNotAllowed", f"Only {_METHODS} are allowed")
+_TOO_LONG: Final = _No(413, "ContentTooLarge", "A question has no content")
+_QUERY: Final = _No(400, "InvalidRequest", "A question has no query string")
+_RECEIPTS: Final = _No(
+    400,
+    "InvalidRequest",
+    "Receipt-Nonce has 16 octets and Receipt-Secret 32, in base64, and both are there or neither",
+)
+_NOT_ACCEPTABLE: Final = _No(406, "NotAcceptable", f"The answer would be {CONTENT_TYPE}")
+_UNAVAILABLE: Final = _No(503, "ServiceUnavailable", "The account cannot be paid now")
+
+
+class SPSPResource(Resource):
+    """
+    Answers C{GET} with new credentials, each time with others.
+
+    C{/} and C{/.well-known/pay}, seen from where the resource stands, are the default account;
+    other paths are accounts by their names.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        generator: Any,
+        accounts: Mapping[str, Any] | Callable[[str], Any] | None = None,
+        *,
+        timeout: float = ANSWER_TIME,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param generator: a L{StreamServer <txilpstream.transport.server.StreamServer>}; or a function with
+            the arguments of its C{generateCredentials}, that returns L{Credentials} or a Deferred.
+        @param accounts: paths without the first slash, such as C{bob/invoice-7}, and an empty text
+            for the default account; or a function that takes one, and may return a Deferred. What
+            belongs to it are arguments for the generator, such as C{{"connectionTag": "7"}}; None
+            means that there is no such account. Without C{accounts}, every path is an account and
+            L{tagOf <txilpstream.spsprequest.tagOf>} it the tag, if that has at most 100 characters.
+        @param timeout: seconds that a Deferred may take.
+        @param reactor: Twisted's own by default.
+        @raise LocalError: if the timeout is no number of seconds.
+        """
+        super().__init__()
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = IReactorTime(installed)
+        self._generate = getattr(generator, "generateCredentials", generator)
+        self._accounts = accounts
+        self._timeout = checkTimeout(timeout)
+        self._reactor = reactor
+        self._rareLog = RareLog(reactor, _log)
+
+    def render(self, request: Any) -> int:
+        """Answer a request, of whatever method."""
+        headers = request.responseHeaders
+        headers.removeHeader("Server")
+        for name, value in _HEADERS:
+            headers.setRawHeaders(name, [value])
+        answer = self._judge(request)
+        if answer is None:
+            request.setResponseCode(204)
+            headers.removeHeader("Content-Type")
+            for name, value in (*_PREFLIGHT, ("Allow", _METHODS)):
+                headers.setRawHeaders(name, [value])
+            request.finish()
+        elif isinstance(answer, _No):
+            self._respond(request, answer)
+        else:
+            self._begin(request, *answer)
+        return NOT_DONE_YET
+
+    def _judge(self, request: Any) -> _No | tuple[str, bytes, bytes] | None:
+        """Say no, or which account and what receipts are asked for; None for C{OPTIONS}."""
+        request.content.seek(0, 2)
+        if request.content.tell() > BODY_LIMIT:
+            return _TOO_LONG
+        if request.method == b"OPTIONS":
+            return None
+        if request.method not in (b"GET", b"HEAD"):
+            return _NOT_ALLOWED
+        if b"?" in request.uri:  # RFC 9 wants that refused
+            return _QUERY
+        if not accepts(request.requestHeaders):
+            return _NOT_ACCEPTABLE
+        path = pathOf(request.postpath)
+        if path is None:
+            return _NOT_FOUND
+        receipts = receiptsOf(request.requestHeaders)
+        return _RECEIPTS if receipts is None else (path, *receipts)
+
+    def _begin(self, request: Any, path: str, nonce: bytes, secret: bytes) -> None:
+        made = Deferred.fromCoroutine(self._make(path, nonce, secret))
+        if not made.called:
+            made.addTimeout(self._timeout, self._reactor)
+            # Nobody needs the answer any more when the connection is gone.
+            request.notifyFinish().addErrback(lambda _: made.cancel())
+        made.addErrback(self._ebMade).addCallback(self._cbMade, request)
+
+    async def _make(self, path: str, nonce: bytes, secret: bytes) -> Credentials | None:
+        """Credentials for an account, or None if there is none."""
+        account: Any
+        if self._accounts is None:
+            tag = tagOf(path)
+            account = {"connectionTag": tag} if len(tag) <= LONGEST_TAG else None
+        elif isinstance(self._accounts, Mapping):
+            account = self._accounts.get(path)
+        else:
+            account = await maybeDeferred(self._accounts, path)
+        if account is None:
+            return None
+        options = {**account, "receiptNonce": nonce, "receiptSecret": secret}
+        made: object = await maybeDeferred(self._generate, **options)
+        if not isinstance(made, Credentials):
+            raise LocalError(f"the generator gave {type(made).__name__} and no Credentials")
+        return made
+
+    def _ebMade(self, failure: Failure) -> _No:
+        if failure.check(CancelledError) is None:
+            why = failure.getBriefTraceback()
+            self._rareLog.warn("no credentials could be made: {why}", why=why)
+        return _UNAVAILABLE
+
+    def _cbMade(self, made: Credentials | _No | None, request: Any) -> None:
+        if request.channel is not None:  # somebody still wants to hear it
+            self._respond(request, _NOT_FOUND if made is None else made)
+
+    def _respond(self, request: Any, answer: Credentials | _No) -> None:
+        headers = request.responseHeaders
+        if isinstance(answer, Credentials):
+            content = answer.asJSON()
+        else:
+            request.setResponseCode(answer.status)
+            content = {"id": answer.id, "message": answer.message}
+            if answer is _NOT_ALLOWED:
+                headers.setRawHeaders("Allow", [_METHODS])
+            if answer is _TOO_LONG:
+                headers.setRawHeaders("Connection", ["close"])
+        body = json.dumps(content).encode("ascii")
+        headers.setRawHeaders("Content-Length", [str(len(body))])
+        request.write(b"" if request.method == b"HEAD" else body)
+        request.finish()
+
+
+class SPSPServer:
+    """
+    Listens for those who want to pay.
+
+    @ivar port: where it listens, or None.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamServerEndpoint | str,
+        resource: Resource,
+        *,
+        maximumConnections: int = 500,
+    ) -> None:
+        """
+        @param endpoint: where to listen; a text is one for C{serverFromString}.
+        @param resource: a L{SPSPResource}, or a resource under which one stands.
+        @param maximumConnections: 1 or more; beyond it, each new one takes an old one's place.
+        @raise LocalError: if the number is something else.
+        """
+        checkAmount("maximumConnections", maximumConnections, minimum=1)
+        self._factory = Connections(resource, reactor, maximumConnections)
+        self._endpoint = (
+            serverFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+        )
+        self._sweeping = LoopingCall(self._factory.sweep)
+        self._sweeping.clock = reactor
+        self._listening: Deferred[IListeningPort] | None = None
+        self.port: IListeningPort | None = None
+
+    def listen(self) -> Deferred[IListeningPort]:
+        """
+        Begin to listen.
+
+        @return: fires with the port; fails as the endpoint does, or with L{LocalError} if this
+            listens already.
+        """
+        if self._listening is not None or self.port is not None:
+            return fail(LocalError("this server listens already: stop it first"))
+        listening = self._listening = self._endpoint.listen(self._factory)
+        return listening.addCallbacks(self._cbListening, self._ebListening)
+
+    def _cbListening(self, port: IListeningPort) -> IListeningPort:
+        self._listening = None
+        self.port = port
+        self._sweeping.start(1.0, now=False)
+        return port
+
+    def _ebListening(self, failure: Failure) -> Failure:
+        self._listening = None
+        return failure
+
+    def stop(self) -> Deferred[None]:
+        """
+        Listen no more, and lose all connections.
+
+        @return: fires when the port is closed.
+        """
+        if self._listening is not None:
+            self._listening.cancel()
+        port, self.port = self.port, None
+        if port is None:
+            return succeed(None)
+        self._sweeping.stop()
+        self._factory.abort()
+        return maybeDeferred(port.stopListening).addCallback(lambda _: None)

@@ -1,0 +1,96 @@
+"""
+Endpoints, so that any Twisted factory can listen on a STREAM account or connect over one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.errors import ConnectionEnded
+from txilpstream.transport.account import Account
+from txilpstream.transport.client import CONNECT_TIMEOUT, StreamClient
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.server import StreamServer
+
+__all__ = ["StreamClientEndpoint", "StreamServerEndpoint"]
+
+
+@implementer(IStreamServerEndpoint)
+class StreamServerEndpoint:
+    """Listens with a L{StreamServer}."""
+
+    def __init__(self, server: StreamServer) -> None:
+        self._server = server
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Give each stream that a client opens a protocol of the factory's."""
+        return self._server.listen(protocolFactory)
+
+
+@implementer(IStreamClientEndpoint)
+class StreamClientEndpoint:
+    """
+    Opens a stream each time, all on one connection: credentials are good for one at a time.
+
+    The connection is opened by the first, ends when it has been idle for long, and is opened
+    anew by the next, which waits for the end of one that is being closed.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        credentials: Credentials,
+        *,
+        timeout: float = CONNECT_TIMEOUT,
+        **options: Any,
+    ) -> None:
+        """
+        @param timeout: seconds within which the server must have answered.
+        @param options: as L{StreamClient.start} takes them.
+        """
+        self._client = client
+        self._credentials = credentials
+        self._timeout = timeout
+        self._options = options
+        self._connection: StreamConnection | None = None
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        @return: fires with the protocol, connected; fails with ConnectionEnded.
+        """
+        return self._client.account.whenOpen().addCallback(self._cbOpen, protocolFactory)
+
+    def _cbOpen(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        connection = self._connection
+        if connection is not None and connection.session.isWorn:
+            return connection.openStream(protocolFactory)  # which says that its key is used up
+        if connection is not None and connection.session.isClosing:
+            if not connection.session.isClosed:
+                closed = connection.whenClosed()
+                closed.addTimeout(self._timeout, account.reactor, self._onTimeout)
+                return closed.addCallback(lambda _: self._cbOpen(account, protocolFactory))
+            connection = None
+        if connection is None:
+            connection = self._connection = self._client.start(self._credentials, **self._options)
+        if connection.session.hasPeer:
+            return connection.openStream(protocolFactory)
+        connected = self._client.whenConnected(connection, self._timeout)
+        return connected.addCallback(self._cbConnected, protocolFactory)
+
+    def _onTimeout(self, result: object, timeout: float) -> None:
+        raise ConnectionEnded(f"the connection before this one did not end within {timeout} s")
+
+    def _cbConnected(
+        self, connection: StreamConnection, protocolFactory: IProtocolFactory
+    ) -> Deferred[Any]:
+        return connection.openStream(protocolFactory)

@@ -1,0 +1,321 @@
+"""
+The side that hands out credentials: it knows a client again by the address it gave it.
+
+Nothing is kept of a client before its first packet authenticates. Connections are bounded in number
+and in the bytes they hold together. One that is idle and was not used yet is let go when room is
+needed, and made anew by its next packet; one that was used stays until it is over, for its
+streams, limits and totals would be lost.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txilpstream.amounts import checkAmount
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.keys import SECRET_LENGTH, SessionKeys
+from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenFormats
+from txilpstream.errors import ErrorCode, LocalError
+from txilpstream.session.configuration import configure
+from txilpstream.session.streams.flowcontrol import ByteBudget
+from txilpstream.transport.account import Account, accountFor
+from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import StreamAddress
+from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
+
+__all__ = ["StreamServer"]
+
+_UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
+_BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
+
+LINGER: Final = 30.0
+"""Seconds for which a closed connection still answers: late packets live so long."""
+
+MOST_ENDED: Final = 100_000
+"""Addresses, some 100 bytes each, whose connections are over: a client that comes back to one of
+them and goes on where it was is told that nobody is there any more."""
+
+MAXIMUM_CONNECTIONS: Final = 10_000
+BYTE_BUDGET: Final = 256 << 20
+
+MOST_LOOKED_AT: Final = 16
+"""Connections that are looked at, the longest unused first, to find one that can go."""
+
+
+class StreamServer:
+    """
+    Accepts connections on one account.
+
+    @ivar connections: by the address segment that was given to each client.
+    """
+
+    def __init__(
+        self,
+        account: Any,
+        secret: bytes | None = None,
+        *,
+        reactor: IReactorTime | None = None,
+        policy: Any = None,
+        maximumConnections: int = MAXIMUM_CONNECTIONS,
+        byteBudget: int = BYTE_BUDGET,
+        tokenFormats: Iterable[str] = (ILP_PROTOCOL_STREAM,),
+        closesAccount: bool = False,
+        **options: Any,
+    ) -> None:
+        """
+        @param account: an L{Account <txilpstream.transport.account.Account>}, or a plugin, of which one is
+            made and opened by L{listen}.
+        @param reactor: for the account of a plugin; Twisted's own by default.
+        @param secret: 32 octets that every address is made with; without it they are random, and
+            addresses end with the process.
+        @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}.
+        @param maximumConnections: 1 or more; whoever comes to a full table gets T03.
+        @param byteBudget: bytes that all connections may hold for the application.
+        @param tokenFormats: whose credentials are good besides our own, see L{TokenFormats
+            <txilpstream.crypto.tokens.TokenFormats>}.
+        @param closesAccount: whether to close the account when the server stops.
+        @param options: fields of L{SessionConfiguration
+            <txilpstream.session.configuration.SessionConfiguration>}.
+        @raise LocalError: if the secret or an option is not valid.
+        """
+        self.account = account = accountFor(account, reactor)
+        serverSecret = account.randomBytes(SECRET_LENGTH) if secret is None else secret
+        self._tokens = TokenFormats(serverSecret, tokenFormats, account.randomBytes)
+        self._policy = policy
+        self._maximumConnections = checkAmount("maximumConnections", maximumConnections, minimum=1)
+        self._budget = ByteBudget(checkAmount("byteBudget", byteBudget))
+        self._configuration = configure(options, isServer=True)
+        self._factory: IProtocolFactory | None = None
+        self._closesAccount = closesAccount
+        self._isStopping = False
+        self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._encrypted: OrderedDict[str, int] = OrderedDict()
+        self._lingering: dict[StreamConnection, IDelayedCall] = {}
+
+    def generateCredentials(
+        self,
+        *,
+        connectionTag: str = "",
+        receiptNonce: bytes = b"",
+        receiptSecret: bytes = b"",
+        expiresAt: int | None = None,
+    ) -> Credentials:
+        """
+        Make an address and a secret for one client.
+
+        @param connectionTag: comes back with every packet of the connection.
+        @param expiresAt: whole seconds since the epoch, from which no connection begins with them.
+        @raise LocalError: if the tag, the receipt's parts or the time are not valid.
+        """
+        account = self.account
+        return self._tokens.generateCredentials(
+            checkOpen(account),
+            connectionTag=connectionTag,
+            receiptNonce=receiptNonce,
+            receiptSecret=receiptSecret,
+            assetCode=account.assetCode,
+            assetScale=account.assetScale,
+            expiresAt=expiresAt,
+        )
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Accept connections; each stream that a client opens gets a protocol of the factory's.
+
+        @return: fires with a port, whose C{stopListening} closes all connections; fails if the
+            account cannot be opened.
+        @raise LocalError: if the account has a server already.
+        """
+        self.account.setServer(self.receivePrepare)
+        self._factory = factory
+        return self.account.whenOpen().addCallbacks(self._cbOpen, self._ebOpen)
+
+    def _cbOpen(self, account: Account) -> IListeningPort:
+        if self._configuration.sourceAssetCode is None:
+            self._configuration = replace(
+                self._configuration,
+                sourceAssetCode=account.assetCode,
+                sourceAssetScale=account.assetScale,
+            )
+        if self._factory is not None:
+            self._factory.doStart()
+        return IListeningPort(_Port(self))
+
+    def _ebOpen(self, failure: Failure) -> Failure:
+        self._factory = None
+        self.account.setServer(None)
+        return failure
+
+    def stop(self) -> Deferred[None]:
+        """
+        Accept no connections more, and close those there are in good order, which takes as long
+        as their clients take what was written and offered.
+
+        @return: fires when they are closed.
+        """
+        factory = self._factory
+        if factory is None or self._isStopping:
+            return succeed(None) if factory is None else self._whenStopped()
+        self._isStopping = True
+        for connection in list(self.connections.values()):
+            connection.close()
+        return self._whenStopped().addCallback(self._cbStopped, factory)
+
+    def _whenStopped(self) -> Deferred[None]:
+        closing = [connection.whenClosed() for connection in self.connections.values()]
+        return gatherResults(closing).addCallback(lambda _: None)
+
+    def _cbStopped(self, _: None, factory: IProtocolFactory) -> Deferred[None] | None:
+        self.account.setServer(None)
+        self._factory = None
+        self._isStopping = False
+        for call in self._lingering.values():
+            call.cancel()
+        self._lingering.clear()
+        self.connections.clear()
+        factory.doStop()
+        return self.account.close() if self._closesAccount else None
+
+    def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
+        """Answer a Prepare for one of the addresses that were given out."""
+        connection = self.connections.get(segment)
+        if connection is None or connection.session.isClosed:
+            return self._receiveFirst(segment, prepare, connection)
+        if len(self.connections) > 1:
+            self.connections.move_to_end(segment)
+        return connection.receivePrepare(segment, prepare)
+
+    def _receiveFirst(
+        self, segment: str, prepare: Prepare, known: StreamConnection | None
+    ) -> bytes | Deferred[bytes]:
+        """Answer a packet of which no open connection is known."""
+        if known is not None and not known.session.isAnew(prepare):
+            return known.receivePrepare(segment, prepare)
+        if known is not None:
+            self._remember(segment, known)
+        connection = self._recognise(segment, prepare)
+        if connection is None:
+            return _UNEXPECTED
+        if self._isStopping:
+            connection.letGo()
+            return _BUSY if known is None else known.receivePrepare(segment, prepare)
+        if known is not None:
+            del self.connections[segment]
+        if not self._makeRoom():
+            connection.letGo()
+            return _BUSY
+        self.connections[segment] = connection
+        if segment in self._ended:
+            if known is None and not connection.session.isAnew(prepare):
+                # Its limits and offsets are forgotten: the client is told that it is over.
+                connection.abort("the connection was forgotten", ErrorCode.NO_ERROR)
+            else:
+                del self._ended[segment]
+        return connection.receivePrepare(segment, prepare)
+
+    def _recognise(self, segment: str, prepare: Prepare) -> StreamConnection | None:
+        """Make a connection if its first packet authenticates; the way is the same if not."""
+        token, secret = self._tokens.read(segment)
+        keys = SessionKeys(secret)
+        if keys.open(prepare.data) is None or token is None:
+            return None
+        if token.isExpired(self.account.now()):
+            return None
+        configuration = replace(
+            self._configuration,
+            sourceAddress=self.account.ownAddress(segment),
+            connectionTag=token.connectionTag,
+            receiptNonce=token.receiptNonce,
+            receiptSecret=token.receiptSecret,
+            encryptedBefore=self._encrypted.get(segment, 0),
+        )
+        connection = StreamConnection(
+            self.account,
+            configuration,
+            keys,
+            factory=self._factory,
+            policy=self._policy,
+            budget=self._budget,
+        )
+        connection.onEnd = lambda ended: self._linger(segment, ended)
+        return connection
+
+    def _makeRoom(self) -> bool:
+        """Let an idle connection go if the table is full; False if none can."""
+        if len(self.connections) < self._maximumConnections:
+            return True
+        for segment in list(self.connections)[:MOST_LOOKED_AT]:
+            connection = self.connections[segment]
+            if connection.mayBeLetGo:
+                connection.letGo()
+                self._remember(segment, connection)
+                del self.connections[segment]
+                return True
+        return False
+
+    def _remember(self, segment: str, connection: StreamConnection) -> None:
+        """Whoever comes back to an address encrypts under the same key (RFC 29 section 5.1.3)."""
+        self._encrypted[segment] = connection.session.packetsEncrypted
+        if len(self._encrypted) > MOST_ENDED:
+            self._encrypted.popitem(last=False)
+
+    def _linger(self, segment: str, connection: StreamConnection) -> None:
+        """Answer late packets of a closed connection for a while; no server, no packets."""
+        self._remember(segment, connection)
+        if connection.session.isUsed:
+            self._ended[segment] = None
+            if len(self._ended) > MOST_ENDED:
+                self._ended.popitem(last=False)
+        if self._factory is not None:
+            reactor = self.account.reactor
+            call = reactor.callLater(LINGER, self._forget, segment, connection)
+            self._lingering[connection] = call
+
+    def _forget(self, segment: str, connection: StreamConnection) -> None:
+        del self._lingering[connection]
+        if self.connections.get(segment) is connection:
+            self._remember(segment, connection)
+            del self.connections[segment]
+
+
+def checkOpen(account: Account) -> str:
+    """
+    The address of an account that can receive.
+
+    @raise LocalError: if it has none.
+    """
+    if not account.address:
+        raise LocalError("the account has no address yet: listen, or open it with Account.open")
+    return account.address
+
+
+@implementer(IListeningPort)
+class _Port:
+    """
+    A server that listens, as endpoints see it.
+
+    @ivar server: the server itself, which gives credentials to clients.
+    """
+
+    def __init__(self, server: StreamServer) -> None:
+        self.server = server
+
+    def startListening(self) -> None:
+        """It listens already."""
+
+    def stopListening(self) -> Deferred[None]:
+        """Close all connections in good order."""
+        return self.server.stop()
+
+    def getHost(self) -> StreamAddress:
+        """The account's address."""
+        return StreamAddress(self.server.account.address, 0)
