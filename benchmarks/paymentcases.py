@@ -11,7 +11,7 @@ from measure import Figure, Options
 from txilpstream.amounts import Ratio
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.payments.payment import pay
-from txilpstream.test.randompayments import InterruptedPayment, RandomPayment, World
+from txilpstream.test.support.randompayments import InterruptedPayment, RandomPayment, World
 from txilpstream.testing import Hop, Latency, Rate
 from txilpstream.transport.account import Account
 

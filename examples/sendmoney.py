@@ -31,7 +31,9 @@ async def main(reactor):
     connection = await StreamClient(alice).connect(server.generateCredentials())
     stream = (await connection.openStream(StreamFactory.forProtocol(StreamProtocol))).transport
     result = await stream.sendMoney(1_000_000)
-    print(f"sent {result.sent} units of {alice.assetCode} in {path.ledger('left').packets} packets")
+    print(
+        f"sent {result.sent} units of {alice.assetCode} in {path.counters('left').packets} packets"
+    )
     print(f"delivered at least {result.deliveredMinimum} units of {bob.assetCode}")
 
     await connection.close()

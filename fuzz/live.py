@@ -20,16 +20,15 @@ from wsproto.events import BytesMessage, Ping, Request, TextMessage
 
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.plugins.btp.link import BTPLink
-from txilpstream.plugins.handshake import ServerWebSocket
-from txilpstream.plugins.http.server import HTTPServer
-from txilpstream.plugins.httpchannel import PrepareChannel
+from txilpstream.plugins.btp.websocket import ServerWebSocket
+from txilpstream.plugins.http.server import HTTPServer, PrepareChannel
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import MoneyReceived, StreamOpened
 from txilpstream.session.session import Session
-from txilpstream.test.connected import Recorder, Recorders
-from txilpstream.test.httppeers import Answerer, Endpoint, connect, makeRequest
-from txilpstream.test.sockets import Owner, RawTransport
+from txilpstream.test.support.connected import Recorder, Recorders
+from txilpstream.test.support.httppeers import Answerer, Endpoint, connect, makeRequest
+from txilpstream.test.support.sockets import Owner, RawTransport
 from txilpstream.transport.account import Account
 from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ilp import (

@@ -24,10 +24,11 @@ from twisted.internet.task import Clock
 from withoutstate import EXPECTED, Payers
 
 from txilpstream.crypto.keys import SessionKeys
-from txilpstream.errors import LocalError, PaymentError
+from txilpstream.errors import LocalError
+from txilpstream.interfaces import PaymentError
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.test.connected import Recorder, Recorders, run
-from txilpstream.test.sessions import LOST, End, Pair
+from txilpstream.test.support.connected import Recorder, Recorders, run
+from txilpstream.test.support.sessions import LOST, End, Pair
 from txilpstream.transport.account import Account
 from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails

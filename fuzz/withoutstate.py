@@ -29,10 +29,9 @@ from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.interfaces import Refusal
 from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.plugins.memory import memoryPair
-from txilpstream.statelesspayment import StatelessRequest
-from txilpstream.test.connected import run
+from txilpstream.test.support.connected import run
 from txilpstream.transport.account import Account
-from txilpstream.transport.stateless import StatelessReceiver
+from txilpstream.transport.stateless import StatelessReceiver, StatelessRequest
 from txilpstream.wire.frames import StreamReceipt
 from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import FULFILL, REJECT, decodeHeader, decodePacket

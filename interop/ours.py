@@ -21,7 +21,7 @@ from twisted.protocols.basic import LineReceiver
 
 from txilpstream import Account, Credentials, PaymentError, StreamServer, pay
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.service.receiver import Ledger, ReceivingFactory
+from txilpstream.service.receiver import Accounts, ReceivingFactory
 
 
 class Conversation(LineReceiver):
@@ -51,15 +51,15 @@ class Conversation(LineReceiver):
 class Server(Conversation):
     """Takes everything."""
 
-    def __init__(self, ledger: Ledger, server: StreamServer) -> None:
+    def __init__(self, accounts: Accounts, server: StreamServer) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.accounts = accounts
         self.server = server
 
     def heard(self, order: dict[str, Any]) -> None:
         """Say new credentials, or the totals."""
         if order["wanted"] == "totals":
-            self.say("totals", amount=str(self.ledger.total), bytes=self.ledger.size)
+            self.say("totals", amount=str(self.accounts.total), bytes=self.accounts.size)
             return
         credentials = self.server.generateCredentials()
         secret = credentials.sharedSecret.hex()
@@ -110,10 +110,10 @@ async def main(reactor: Any, kind: str, where: str) -> None:
     account = await Account.open(reactor, pluginFromString(reactor, where))
     speaker: Conversation
     if kind == "server":
-        ledger = Ledger(reactor)
+        accounts = Accounts(reactor)
         server = StreamServer(account)
-        await server.listen(ReceivingFactory(ledger))
-        speaker = Server(ledger, server)
+        await server.listen(ReceivingFactory(accounts))
+        speaker = Server(accounts, server)
         StandardIO(speaker)
         speaker.say("listening")
     else:

@@ -15,8 +15,8 @@ from twisted.internet import reactor
 
 from txilpstream import Account
 from txilpstream.hub.accounts import AccountOptions
-from txilpstream.test.ends import Chance, End, makeEnd, octetsOf
-from txilpstream.test.replay import play
+from txilpstream.test.support.ends import Chance, End, makeEnd, octetsOf
+from txilpstream.test.support.replay import play
 
 LIMITED = AccountOptions(maximumPacketAmount=2000)
 """What the hub takes in a packet, so that a payment takes some of them."""

@@ -330,9 +330,9 @@ class StreamTestCase(SceneTestCase):
         """Wait until no packet is under way; gives what the peer says of each connection then."""
         before = None
         while True:
-            await self.until(lambda: not self.hub.books.promises)
+            await self.until(lambda: not self.hub.books.holds)
             said = await self.reports()
-            if said == before and not self.hub.books.promises:
+            if said == before and not self.hub.books.holds:
                 return said
             before = said
             await self.sleep(0.1)

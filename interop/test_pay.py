@@ -181,7 +181,7 @@ class PayTests(PayScene):
         credentials = payee.server.generateCredentials()
         paid = await self.paid(node, credentials, amount="10000")
         self.assertPaid(paid, payee, 10000, 10000)
-        self.assertGreater(path.ledger("left").rejects["T04"], 0)
+        self.assertGreater(path.counters("left").rejects["T04"], 0)
         self.cell("t04", self.peer, "payer", "Paid in full where a packet fits.")
 
     async def test_oneUnit(self) -> None:
@@ -244,7 +244,7 @@ class StallTests(PayScene):
         peers = ["pay", "pay-alpha"]
         waiting = [Deferred.fromCoroutine(self.outcome(peer, payee)) for peer in peers]
         self.assertEqual(await gatherResults(waiting), ["RateProbeFailed", "RateProbeFailed"])
-        self.assertGreater(path.ledger("left").rejects["T04"], 20)
+        self.assertGreater(path.counters("left").rejects["T04"], 20)
         self.assertEqual(payee.money, [])
         for peer in peers:
             outcome = "No quote after 10 s, and nothing sent, where a packet does not fit."

@@ -12,7 +12,7 @@ from test_pay import PayScene
 from txilpstream import PaymentRequest, Ratio, ReceiptVerifier, Refusal, StatelessReceiver
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.ledger.memory import MemoryTotals
-from txilpstream.statelesspayment import StatelessRequest
+from txilpstream.transport.stateless import StatelessRequest
 
 NO_RECEIPTS = "it keeps no receipts for whoever calls it"
 

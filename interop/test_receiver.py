@@ -143,7 +143,7 @@ class ReceiverTests(ReceiverScene):
         account, path = await self.accountBehind("other", silent)
         result = await pay(account, await self.credentials(), sourceAmount=10500)
         self.assertEqual(result.sent, 10500)
-        self.assertGreater(path.ledger("right").rejects["F08"], 0)
+        self.assertGreater(path.counters("right").rejects["F08"], 0)
         outcome = "Paid in full, whether the hub says its maximum or not."
         self.cell("f08", self.peer, "payee", outcome)
 
@@ -155,7 +155,7 @@ class ReceiverTests(ReceiverScene):
         result = await pay(account, await self.credentials(), sourceAmount=4000)
         totals = await self.assertPaid(result, 4000, 4000)
         self.assertGreaterEqual(totals["packets"], 8)
-        self.assertGreater(path.ledger("right").rejects["T04"], 0)
+        self.assertGreater(path.counters("right").rejects["T04"], 0)
         self.cell("t04", self.peer, "payee", "Paid in full, in packets that fit.")
 
     async def test_slippage(self) -> None:

@@ -15,8 +15,8 @@ from transcripts import Recorder, TappedEndpoint, begin, keep
 from twisted.internet import reactor
 
 from txilpstream import Account, pluginFromString, verifyReceipt
-from txilpstream.test.ends import Chance
-from txilpstream.test.wires import WireEnd, playWire
+from txilpstream.test.support.ends import Chance
+from txilpstream.test.support.wires import WireEnd, playWire
 
 MOST = "2000"
 """Units that the connector takes in one packet."""

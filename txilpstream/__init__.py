@@ -14,14 +14,12 @@ from txilpstream._version import __version__
 if TYPE_CHECKING:
     from txilpstream.amounts import Ratio
     from txilpstream.crypto.credentials import Credentials
-    from txilpstream.crypto.receipts import Receipt, decodeReceipt, verifyReceipt
+    from txilpstream.crypto.receipts import Receipt, ReceiptVerifier, decodeReceipt, verifyReceipt
     from txilpstream.errors import (
         ConnectionEnded,
         DecodeError,
         ErrorCode,
         LocalError,
-        PaymentError,
-        PaymentResult,
         PeerError,
         RejectSeen,
         StreamError,
@@ -33,14 +31,16 @@ if TYPE_CHECKING:
         IPlugin,
         IPluginFactory,
         NotSent,
+        PaymentError,
         PaymentRequest,
+        PaymentResult,
         Refusal,
     )
-    from txilpstream.payments.payment import Payment, Quote, pay, quote
+    from txilpstream.payments.payment import Payment, pay
+    from txilpstream.payments.quote import Quote, quote
     from txilpstream.payments.state import PaymentState
     from txilpstream.plugins.memory import memoryPair
     from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
-    from txilpstream.receiptverifier import ReceiptVerifier
     from txilpstream.session.configuration import SessionConfiguration
     from txilpstream.session.congestion.interface import ICongestionControl
     from txilpstream.spsp.client import resolve
@@ -49,16 +49,10 @@ if TYPE_CHECKING:
     from txilpstream.transport.client import StreamClient
     from txilpstream.transport.connection import StreamConnection
     from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
-    from txilpstream.transport.protocol import (
-        StreamAddress,
-        StreamFactory,
-        StreamLost,
-        StreamProtocol,
-        StreamRefused,
-    )
+    from txilpstream.transport.protocol import StreamFactory, StreamProtocol
     from txilpstream.transport.server import StreamServer
     from txilpstream.transport.stateless import StatelessReceiver
-    from txilpstream.transport.stream import Stream
+    from txilpstream.transport.stream import Stream, StreamAddress, StreamLost, StreamRefused
     from txilpstream.wire.ildcp import AccountDetails
 
 __all__ = [
@@ -122,22 +116,23 @@ _MODULES = {
     "transport.connection": "StreamConnection",
     "crypto.credentials": "Credentials",
     "transport.endpoints": "StreamClientEndpoint StreamServerEndpoint",
-    "errors": "ConnectionEnded DecodeError ErrorCode LocalError PaymentError PaymentResult PeerError RejectSeen StreamError",
-    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent PaymentRequest Refusal",
-    "payments.payment": "Payment Quote pay quote",
+    "errors": "ConnectionEnded DecodeError ErrorCode LocalError PeerError RejectSeen StreamError",
+    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent "
+    "PaymentError PaymentRequest PaymentResult Refusal",
+    "payments.payment": "Payment pay",
+    "payments.quote": "Quote quote",
     "payments.state": "PaymentState",
     "plugins.memory": "memoryPair",
     "plugins.registry": "pluginFromEnvironment pluginFromString",
-    "transport.protocol": "StreamAddress StreamFactory StreamLost StreamProtocol StreamRefused",
-    "crypto.receipts": "Receipt decodeReceipt verifyReceipt",
-    "receiptverifier": "ReceiptVerifier",
+    "transport.stream": "StreamAddress StreamLost StreamRefused Stream",
+    "transport.protocol": "StreamFactory StreamProtocol",
+    "crypto.receipts": "Receipt decodeReceipt verifyReceipt ReceiptVerifier",
     "transport.server": "StreamServer",
     "session.configuration": "SessionConfiguration",
     "session.congestion.interface": "ICongestionControl",
     "spsp.client": "resolve",
     "spsp.server": "SPSPResource SPSPServer",
     "transport.stateless": "StatelessReceiver",
-    "transport.stream": "Stream",
     "wire.ildcp": "AccountDetails",
 }
 

@@ -7,13 +7,13 @@ method that does it. It knows nothing of assets, packets or time, and no float p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import gcd
 from typing import final
 
 from txilpstream.errors import LocalError
 
-__all__ = ["U64_MAX", "Ratio", "checkAmount", "clamp", "splitShares"]
+__all__ = ["U64_MAX", "Asset", "Ratio", "checkAmount", "clamp", "rateBetween", "splitShares"]
 
 U64_MAX = 2**64 - 1
 """The largest amount that an ILP packet or a STREAM frame can carry (RFC 27, RFC 29 5.2)."""
@@ -164,3 +164,33 @@ def splitShares(amount: int, shares: Sequence[int]) -> tuple[list[int], int]:
         return [0] * len(shares), amount
     parts = [amount * share // total for share in shares]
     return parts, amount - sum(parts)
+
+
+Asset = tuple[str, int]
+"""Code and number of decimals."""
+
+
+def rateBetween(source: Asset, destination: Asset, prices: Mapping[str, Ratio]) -> Ratio | None:
+    """
+    The rate in destination per source base units.
+
+    @param prices: of one whole unit of each asset, by code, all in the same currency; two assets of
+        the same code need none.
+    @return: None if a price is missing.
+    @raise LocalError: if a price is 0 or no ratio.
+    """
+    (code, scale), (otherCode, otherScale) = source, destination
+    shift = otherScale - scale
+    decimals = Ratio(10**shift) if shift >= 0 else Ratio(1, 10**-shift)
+    if code == otherCode and code not in prices:
+        return decimals
+    price, otherPrice = prices.get(code), prices.get(otherCode)
+    if price is None or otherPrice is None:
+        return None
+    for name, ratio in ((code, price), (otherCode, otherPrice)):
+        if not isinstance(ratio, Ratio) or not ratio.numerator:
+            raise LocalError(
+                f"the price of {name} is {ratio!r}: it must be a Ratio of more than 0, such as "
+                "Ratio.fromString('1.08')"
+            )
+    return price * otherPrice.inverse() * decimals

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from txilpstream.amounts import Ratio
 
 __all__ = [
     "ConnectionEnded",
     "DecodeError",
     "ErrorCode",
     "LocalError",
-    "PaymentError",
-    "PaymentResult",
     "PeerError",
     "RejectSeen",
     "StreamError",
@@ -118,63 +112,3 @@ class ConnectionEnded(StreamError):
         super().__init__(f"{message}; rejects met:{lines}" if rejects else message)
         self.message = message
         self.rejects = rejects
-
-
-@dataclass(slots=True, frozen=True)
-class PaymentResult:
-    """
-    What became of money that was offered; it never lies.
-
-    Source amounts are in the sender's units, delivered amounts in the receiver's.
-
-    @ivar sourceAmount: what was offered, in source units.
-    @ivar sent: what left for good, proved by fulfillments, in source units.
-    @ivar deliveredMinimum: what arrived at least, by the minimums that our own packets demanded.
-    @ivar deliveredClaimed: what arrived as the receiver says.
-    @ivar inDoubt: what left without an answer; it may have been taken, in source units.
-    @ivar rejects: every kind of reject that was met.
-    @ivar destinationAmount: what was to be delivered, where that was fixed, else None.
-    @ivar receipt: the greatest receipt that the receiver gave (RFC 39), or empty.
-    """
-
-    sourceAmount: int
-    sent: int
-    deliveredMinimum: int
-    deliveredClaimed: int
-    inDoubt: int
-    rejects: tuple[RejectSeen, ...] = ()
-    destinationAmount: int | None = None
-    receipt: bytes = b""
-
-    @property
-    def isComplete(self) -> bool:
-        """Whether all that was offered was sent, or all that was to be delivered has arrived."""
-        if self.destinationAmount is not None:
-            return self.deliveredClaimed >= self.destinationAmount
-        return self.sent == self.sourceAmount
-
-
-class PaymentError(StreamError):
-    """
-    Money could not be delivered.
-
-    @ivar result: what was delivered all the same.
-    @ivar smallestAmount: the smallest amount that could have been sent where the rate was what
-        stood in the way, else None.
-    @ivar rate: the least rate that was asked for, else None.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        result: PaymentResult,
-        *,
-        smallestAmount: int | None = None,
-        rate: Ratio | None = None,
-    ) -> None:
-        lines = "".join(f"\n  {reject}" for reject in result.rejects)
-        super().__init__(f"{message}; rejects met:{lines}" if result.rejects else message)
-        self.message = message
-        self.result = result
-        self.smallestAmount = smallestAmount
-        self.rate = rate

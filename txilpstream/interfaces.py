@@ -20,10 +20,12 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import Attribute, Interface
 
+from txilpstream.errors import RejectSeen, StreamError
+
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from txilpstream.errors import PaymentResult
+    from txilpstream.amounts import Ratio
 
 __all__ = [
     "IHalfCloseableProtocol",
@@ -32,8 +34,11 @@ __all__ = [
     "IPaymentPolicy",
     "IPlugin",
     "IPluginFactory",
+    "ITotals",
     "NotSent",
+    "PaymentError",
     "PaymentRequest",
+    "PaymentResult",
     "Refusal",
 ]
 if TYPE_CHECKING:
@@ -239,3 +244,93 @@ class IPaymentPolicy(Interface):
 
 class NotSent(Exception):
     """A packet certainly never left this machine: its money is not in doubt."""
+
+
+@dataclass(slots=True, frozen=True)
+class PaymentResult:
+    """
+    What became of money that was offered; it never lies.
+
+    Source amounts are in the sender's units, delivered amounts in the receiver's.
+
+    @ivar sourceAmount: what was offered, in source units.
+    @ivar sent: what left for good, proved by fulfillments, in source units.
+    @ivar deliveredMinimum: what arrived at least, by the minimums that our own packets demanded.
+    @ivar deliveredClaimed: what arrived as the receiver says.
+    @ivar inDoubt: what left without an answer; it may have been taken, in source units.
+    @ivar rejects: every kind of reject that was met.
+    @ivar destinationAmount: what was to be delivered, where that was fixed, else None.
+    @ivar receipt: the greatest receipt that the receiver gave (RFC 39), or empty.
+    """
+
+    sourceAmount: int
+    sent: int
+    deliveredMinimum: int
+    deliveredClaimed: int
+    inDoubt: int
+    rejects: tuple[RejectSeen, ...] = ()
+    destinationAmount: int | None = None
+    receipt: bytes = b""
+
+    @property
+    def isComplete(self) -> bool:
+        """Whether all that was offered was sent, or all that was to be delivered has arrived."""
+        if self.destinationAmount is not None:
+            return self.deliveredClaimed >= self.destinationAmount
+        return self.sent == self.sourceAmount
+
+
+class PaymentError(StreamError):
+    """
+    Money could not be delivered.
+
+    @ivar result: what was delivered all the same.
+    @ivar smallestAmount: the smallest amount that could have been sent where the rate was what
+        stood in the way, else None.
+    @ivar rate: the least rate that was asked for, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        result: PaymentResult,
+        *,
+        smallestAmount: int | None = None,
+        rate: Ratio | None = None,
+    ) -> None:
+        lines = "".join(f"\n  {reject}" for reject in result.rejects)
+        super().__init__(f"{message}; rejects met:{lines}" if result.rejects else message)
+        self.message = message
+        self.result = result
+        self.smallestAmount = smallestAmount
+        self.rate = rate
+
+
+class ITotals(Interface):
+    """
+    Where a receiver without state keeps what was received; all its processes use the same.
+    """
+
+    def credit(
+        connectionID: str, streamID: int, amount: int, packetID: bytes
+    ) -> int | Deferred[int]:
+        """
+        Add money to a stream, once for each packet: a copy of one that was credited already, and
+        not revoked, adds nothing.
+
+        @param connectionID: 64 hexadecimal digits.
+        @param streamID: the number of the stream.
+        @param amount: in the receiver's units.
+        @param packetID: 32 octets that no other packet of the connection has.
+        @return: all that the stream has received so far. To fail is to have credited nothing; the
+            packet is refused then.
+        """
+
+    def revoke(connectionID: str, streamID: int, packetID: bytes) -> Deferred[None] | None:
+        """
+        Take one C{credit} back, as its packet was refused after all: the answer came too late, or
+        another stream of the same packet could not be credited.
+
+        A copy of the packet may have been fulfilled; so what was credited goes when as many were
+        revoked as were credited, the copies counted.
+        """

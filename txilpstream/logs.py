@@ -1,17 +1,16 @@
 """
-Log lines that hostile or broken peers cause, kept rare.
-
-This module counts and tells the time; what happened, and whether it matters, its callers know.
+What is logged or shown: kept rare where a peer may cause it, and without secrets.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-__all__ = ["INTERVAL", "RareLog"]
+__all__ = ["INTERVAL", "RareLog", "withoutSecrets"]
 
 INTERVAL: Final = 10.0
 """Seconds between two lines that say the same."""
@@ -45,3 +44,12 @@ class RareLog:
             return
         self._said[format] = (now + INTERVAL, 0)
         self._log.warn(format + " [{count} since the last such line]", count=count + 1, **values)
+
+
+_LIKE_A_SECRET: Final = re.compile(r"(?=[a-z+/_-]*[0-9A-Z])[0-9A-Za-z+/_-]{20,}={0,2}")
+"""A word as long as half a secret, in hex or in base64; names and sentences have none."""
+
+
+def withoutSecrets(text: str) -> str:
+    """A text with whatever looks like a secret left out."""
+    return _LIKE_A_SECRET.sub("[not shown]", text)

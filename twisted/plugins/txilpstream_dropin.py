@@ -18,7 +18,7 @@ __all__ = [
     "serverParser",
 ]
 
-btpPlugin = FactoryByName("btp", "txilpstream.plugins.btp.client.BTPPluginFactory", extra="btp")
+btpPlugin = FactoryByName("btp", "txilpstream.plugins.btp.plugin.BTPPluginFactory", extra="btp")
 httpPlugin = FactoryByName("http", "txilpstream.plugins.http.plugin.HTTPPluginFactory")
 memoryPlugin = FactoryByName("memory", "txilpstream.plugins.memory.MemoryPluginFactory")
 clientParser = ClientParser()

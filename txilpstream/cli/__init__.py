@@ -1,1 +1,1 @@
-"""Room."""
+"""The command line: C{txilpstream} and what its commands share."""

@@ -20,8 +20,7 @@ from twisted.protocols.basic import FileSender
 from zope.interface import implementer
 
 from txilpstream.amounts import Ratio
-from txilpstream.errors import PaymentResult
-from txilpstream.interfaces import IMoneyReceiver
+from txilpstream.interfaces import IMoneyReceiver, PaymentResult
 from txilpstream.testing import (
     Latency,
     LiquidityBucket,
@@ -263,14 +262,14 @@ class Demo:
     def _sum(self, transport: Any, started: float) -> None:
         """Fill in what is known at the end."""
         result = self.result
-        ledger = self.path.ledger("left")
+        counters = self.path.counters("left")
         result.sent = transport.totalSent
         result.deliveredMinimum = transport.totalDelivered
         result.deliveredClaimed = transport.totalDeliveredClaimed
         result.inDoubt = transport.totalInDoubt
-        result.packets = ledger.packets
-        result.fulfilled = ledger.fulfilled
-        result.rejected = dict(ledger.rejects)
+        result.packets = counters.packets
+        result.fulfilled = counters.fulfilled
+        result.rejected = dict(counters.rejects)
         result.seconds = round(self._reactor.seconds() - started, 6)
         result.packetsPerSecond = round(result.fulfilled / result.seconds, 1)
         result.sha256Sent = self._hash.hexdigest()

@@ -13,10 +13,10 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any, Final
 
+from txilpstream.amounts import Asset
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.payments.payment import quote
-from txilpstream.payments.terms import Asset
+from txilpstream.payments.quote import quote
 from txilpstream.plugins.registry import ENVIRONMENT_VARIABLE, pluginFromString
 from txilpstream.service.settings import hasBTP
 from txilpstream.transport.account import Account

@@ -10,9 +10,9 @@ from base64 import b64encode
 from dataclasses import fields
 from typing import Any, Final
 
-from txilpstream.amounts import Ratio, checkAmount
-from txilpstream.errors import LocalError, PaymentResult
-from txilpstream.payments.terms import Asset
+from txilpstream.amounts import Asset, Ratio, checkAmount
+from txilpstream.errors import LocalError
+from txilpstream.interfaces import PaymentResult
 from txilpstream.service.settings import readAmount
 
 __all__ = [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import (
     FilteringLogObserver,
@@ -24,11 +24,17 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
-from txilpstream.complaining import complain
 from txilpstream.errors import ConnectionEnded, LocalError, StreamError
 from txilpstream.interfaces import NotSent
+from txilpstream.logs import withoutSecrets
 
-__all__ = ["INTERRUPTED", "Running", "atMost", "runChecked", "within"]
+__all__ = ["INTERRUPTED", "Running", "complain", "runChecked", "within"]
+
+
+def complain(stderr: TextIO, command: str, text: object) -> None:
+    """Say what is wrong."""
+    print(f"txilpstream {command}: {withoutSecrets(str(text))}", file=stderr)
+
 
 INTERRUPTED = 130
 """The exit status of a command that was ended by a signal before it was done."""
@@ -50,12 +56,6 @@ def within(seconds: float | None, work: Coroutine[Any, Any, Any], reactor: Any) 
 
         done.addTimeout(seconds, reactor, onTimeoutCancel=late)
     return done
-
-
-def atMost(seconds: float, wait: Any, reactor: Any) -> Deferred[Any]:
-    """Wait for a Deferred, not longer, and whatever its outcome."""
-    wait.addTimeout(seconds, reactor)
-    return DeferredList([wait], consumeErrors=True)
 
 
 class Running:

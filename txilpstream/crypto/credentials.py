@@ -17,7 +17,7 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,7 +27,18 @@ from txilpstream.errors import DecodeError, LocalError
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
 
-__all__ = ["Credentials", "Token", "TokenReader", "decodeToken", "encodeToken", "readOctets"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "Credentials",
+    "Token",
+    "TokenReader",
+    "decodeToken",
+    "encodeToken",
+    "readOctets",
+    "readSecret",
+]
 
 _TOKEN_NONCE_LENGTH: Final = 18
 _RECEIPT_NONCE_LENGTH: Final = 16
@@ -373,3 +384,26 @@ class TokenReader:
         if len(receiptSecret) != _RECEIPT_SECRET_LENGTH or not receiptNonce:
             return Token(tag.decode("ascii"))
         return Token(tag.decode("ascii"), receiptNonce, receiptSecret)
+
+
+def readSecret(text: str) -> bytes:
+    """
+    Read 32 octets in hex or base64url, padded or not.
+
+    @raise LocalError: if it is neither; the text is not shown.
+    """
+    import binascii
+    from base64 import urlsafe_b64decode
+
+    from txilpstream.crypto.keys import checkSecret
+
+    try:
+        octets = bytes.fromhex(text) if len(text) == 64 else b""
+    except ValueError:
+        octets = b""
+    if not octets:
+        try:
+            octets = urlsafe_b64decode(text.strip().encode("ascii", "replace") + b"==")
+        except binascii.Error:
+            octets = b""
+    return checkSecret("the secret (in hex or base64url)", octets)

@@ -1,1 +1,1 @@
-"""Room."""
+"""Bounded HTTP in both directions, for whoever needs it."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from txilpstream.amounts import Asset
 from txilpstream.hub.accounts import HubAccount
-from txilpstream.payments.terms import Asset
 
-__all__ = ["Books", "Promise"]
+__all__ = ["Books", "Hold"]
 
 
-class Promise:
+class Hold:
     """
     A packet that was sent on and has no answer yet.
 
@@ -65,25 +65,25 @@ class Books:
     @ivar position: what the hub itself has gained or lost, by asset, in its units.
     """
 
-    __slots__ = ("position", "promises")
+    __slots__ = ("holds", "position")
 
     def __init__(self) -> None:
-        self.promises: dict[Promise, None] = {}
+        self.holds: dict[Hold, None] = {}
         self.position: dict[Asset, int] = {}
 
-    def hold(self, promise: Promise) -> bool:
+    def hold(self, hold: Hold) -> bool:
         """Set a packet's money aside; False, and nothing is changed, if there is not so much."""
-        if not promise.source.hold(promise.amount):
+        if not hold.source.hold(hold.amount):
             return False
-        promise.destination.promised += promise.outAmount
-        self.promises[promise] = None
+        hold.destination.promised += hold.outAmount
+        self.holds[hold] = None
         return True
 
-    def settle(self, promise: Promise, isFulfilled: bool) -> None:
+    def settle(self, hold: Hold, isFulfilled: bool) -> None:
         """A packet was answered, or will not be."""
-        del self.promises[promise]
-        source, destination = promise.source, promise.destination
-        amount, outAmount = promise.amount, promise.outAmount
+        del self.holds[hold]
+        source, destination = hold.source, hold.destination
+        amount, outAmount = hold.amount, hold.outAmount
         destination.promised -= outAmount
         if not isFulfilled:
             source.release(amount)
@@ -94,13 +94,13 @@ class Books:
             position[asset] = position.get(asset, 0) + amount
             position[other] = position.get(other, 0) - outAmount
 
-    def overdue(self, now: float) -> list[Promise]:
+    def overdue(self, now: float) -> list[Hold]:
         """
         Those whose time is over.
 
         @param now: the reactor's seconds.
         """
-        return [promise for promise in self.promises if promise.deadline <= now]
+        return [hold for hold in self.holds if hold.deadline <= now]
 
     def checkInvariants(self, accounts: Iterable[HubAccount]) -> None:
         """
@@ -110,8 +110,8 @@ class Books:
         for account in accounts:
             asset, minimum = account.options.asset, account.options.minimumBalance
             totals[asset] = totals.get(asset, 0) + account.balance
-            sent = sum(promise.amount for promise in self.promises if promise.source is account)
-            to = sum(each.outAmount for each in self.promises if each.destination is account)
+            sent = sum(hold.amount for hold in self.holds if hold.source is account)
+            to = sum(each.outAmount for each in self.holds if each.destination is account)
             assert (account.held, account.promised) == (sent, to), account.name
             assert minimum is None or account.balance - account.held >= minimum, account.name
             assert account.balance == account.totalReceived - account.totalSent, account.name

@@ -18,14 +18,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txilpstream.amounts import U64_MAX, Ratio
+from txilpstream.amounts import U64_MAX, Asset, Ratio, rateBetween
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.hub.accounts import HubAccount
-from txilpstream.hub.books import Books, Promise
+from txilpstream.hub.books import Books, Hold
 from txilpstream.hub.outlet import Full, Outlet
 from txilpstream.hub.routing import Directory
 from txilpstream.interfaces import NotSent
-from txilpstream.payments.terms import Asset, rateBetween
 from txilpstream.wire.ildcp import DESTINATION
 from txilpstream.wire.ilp import (
     ERROR_NAMES,
@@ -163,8 +162,8 @@ class Hub(Directory):
         # The answer may be on its way when the packet's time at the next one is over.
         deadline = self._reactor.seconds() + remaining + EXPIRY_STEP / 2
         condition = prepare.executionCondition
-        promise = Promise(source, prepare.amount, destination, outAmount, condition, deadline)
-        if not self.books.hold(promise):
+        hold = Hold(source, prepare.amount, destination, outAmount, condition, deadline)
+        if not self.books.hold(hold):
             return self._rejects["T04"]
         if self._call is None:
             self._call = self._reactor.callLater(SWEEP, self._sweep)
@@ -176,19 +175,19 @@ class Hub(Directory):
             prepare.data,
         )
         try:
-            answered = promise.answered = outlet.send(packet)
+            answered = hold.answered = outlet.send(packet)
         except Exception:
             _log.failure("sendData of a plugin raised: its packet is rejected with T00")
-            self._settle(promise, False)
+            self._settle(hold, False)
             return self._rejects["T00"]
-        arguments = (promise,)
+        arguments = (hold,)
         return answered.addCallbacks(
             self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
         )
 
     # --- Its answer comes ---------------------------------------------------------------------
 
-    def _cbReply(self, data: bytes, promise: Promise) -> bytes:
+    def _cbReply(self, data: bytes, hold: Hold) -> bytes:
         """Settle a packet by the bytes of its answer, and hand them on."""
         reply = self._rejects["T00"]
         isFulfilled = False
@@ -199,25 +198,25 @@ class Hub(Directory):
         else:
             reply = data
             if data[0] == FULFILL:
-                isFulfilled = sha256(answer.fulfillment).digest() == promise.condition  # type: ignore[union-attr]
+                isFulfilled = sha256(answer.fulfillment).digest() == hold.condition  # type: ignore[union-attr]
                 if not isFulfilled:
                     reply = self._rejects["F05"]
-        self._settle(promise, isFulfilled)
+        self._settle(hold, isFulfilled)
         return reply
 
-    def _ebReply(self, failure: Failure, promise: Promise) -> bytes:
+    def _ebReply(self, failure: Failure, hold: Hold) -> bytes:
         """No answer will come: nothing was fulfilled as far as the hub is concerned."""
-        self._settle(promise, False)
-        if failure.check(CancelledError) or self._reactor.seconds() >= promise.deadline:  # type: ignore[no-untyped-call]
+        self._settle(hold, False)
+        if failure.check(CancelledError) or self._reactor.seconds() >= hold.deadline:  # type: ignore[no-untyped-call]
             return self._rejects["R00"]
         code = "T03" if failure.check(Full) else "T01"  # type: ignore[no-untyped-call]
         if not failure.check(Full, NotSent):  # type: ignore[no-untyped-call]
             code = "T00"
         return self._rejects[code]
 
-    def _settle(self, promise: Promise, isFulfilled: bool) -> None:
-        self.books.settle(promise, isFulfilled)
-        if self._drained and not self.books.promises:
+    def _settle(self, hold: Hold, isFulfilled: bool) -> None:
+        self.books.settle(hold, isFulfilled)
+        if self._drained and not self.books.holds:
             drained, self._drained = self._drained, []
             for deferred in drained:
                 deferred.callback(None)
@@ -226,13 +225,13 @@ class Hub(Directory):
         """Give up the packets whose time is over."""
         self._call = None
         self._giveUp(self.books.overdue(self._reactor.seconds()))
-        if self.books.promises and self._call is None:
+        if self.books.holds and self._call is None:
             self._call = self._reactor.callLater(SWEEP, self._sweep)
 
-    def _giveUp(self, promises: list[Promise]) -> None:
-        for promise in promises:
-            if promise in self.books.promises and promise.answered is not None:
-                promise.answered.cancel()
+    def _giveUp(self, holds: list[Hold]) -> None:
+        for hold in holds:
+            if hold in self.books.holds and hold.answered is not None:
+                hold.answered.cancel()
 
     # --- The end ------------------------------------------------------------------------------
 
@@ -243,7 +242,7 @@ class Hub(Directory):
         @return: fires when all that were sent on are answered, which takes 31 s at most.
         """
         self._isStopping = True
-        if not self.books.promises:
+        if not self.books.holds:
             return succeed(None)
         drained: Deferred[None] = Deferred(self._drained.remove)
         self._drained.append(drained)
@@ -252,7 +251,7 @@ class Hub(Directory):
     def close(self) -> None:
         """Give all plugins back; what still waits for an answer is given up."""
         self._isStopping = True
-        self._giveUp(list(self.books.promises))
+        self._giveUp(list(self.books.holds))
         if self._call is not None:
             self._call.cancel()
             self._call = None

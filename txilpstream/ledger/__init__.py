@@ -1,1 +1,1 @@
-"""Room."""
+"""What a stateless receiver counts, kept where it is to be kept."""

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
 from txilpstream.amounts import U64_MAX, checkAmount
 from txilpstream.errors import LocalError
+from txilpstream.interfaces import ITotals
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+    pass
 
-__all__ = ["ITotals", "MemoryTotals"]
+__all__ = ["MemoryTotals"]
 
 MAXIMUM_STREAMS: Final = 100_000
 """Totals, some 300 bytes each."""
@@ -26,36 +27,6 @@ MAXIMUM_STREAMS: Final = 100_000
 PACKETS_REMEMBERED: Final = 100_000
 """Packets, some 500 bytes each, of which a copy is known for one: many more than can be on their
 way at a time."""
-
-
-class ITotals(Interface):
-    """
-    Where a receiver without state keeps what was received; all its processes use the same.
-    """
-
-    def credit(
-        connectionID: str, streamID: int, amount: int, packetID: bytes
-    ) -> int | Deferred[int]:
-        """
-        Add money to a stream, once for each packet: a copy of one that was credited already, and
-        not revoked, adds nothing.
-
-        @param connectionID: 64 hexadecimal digits.
-        @param streamID: the number of the stream.
-        @param amount: in the receiver's units.
-        @param packetID: 32 octets that no other packet of the connection has.
-        @return: all that the stream has received so far. To fail is to have credited nothing; the
-            packet is refused then.
-        """
-
-    def revoke(connectionID: str, streamID: int, packetID: bytes) -> Deferred[None] | None:
-        """
-        Take one C{credit} back, as its packet was refused after all: the answer came too late, or
-        another stream of the same packet could not be credited.
-
-        A copy of the packet may have been fulfilled; so what was credited goes when as many were
-        revoked as were credited, the copies counted.
-        """
 
 
 @implementer(ITotals)

@@ -1,1 +1,1 @@
-"""Room."""
+"""Whole payments: quoted, paid within limits, and gone on with after a crash."""

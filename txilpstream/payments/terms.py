@@ -12,44 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from txilpstream.amounts import U64_MAX, Ratio, checkAmount
+from txilpstream.amounts import U64_MAX, Asset, Ratio, checkAmount, rateBetween
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
 
-__all__ = ["Asset", "Terms", "rateBetween"]
-
-Asset = tuple[str, int]
-"""Code and number of decimals."""
+__all__ = ["Terms", "_known", "_noCredentials", "_onConnection"]
 
 MOST_DATA: Final = 1 << 14
 """Bytes that a receiver takes on a stream before it says so."""
 
 _ONE_PERCENT: Final = Ratio(1, 100)
-
-
-def rateBetween(source: Asset, destination: Asset, prices: Mapping[str, Ratio]) -> Ratio | None:
-    """
-    The rate in destination per source base units.
-
-    @param prices: of one whole unit of each asset, by code, all in the same currency; two assets of
-        the same code need none.
-    @return: None if a price is missing.
-    @raise LocalError: if a price is 0 or no ratio.
-    """
-    (code, scale), (otherCode, otherScale) = source, destination
-    shift = otherScale - scale
-    decimals = Ratio(10**shift) if shift >= 0 else Ratio(1, 10**-shift)
-    if code == otherCode and code not in prices:
-        return decimals
-    price, otherPrice = prices.get(code), prices.get(otherCode)
-    if price is None or otherPrice is None:
-        return None
-    for name, ratio in ((code, price), (otherCode, otherPrice)):
-        if not isinstance(ratio, Ratio) or not ratio.numerator:
-            raise LocalError(
-                f"the price of {name} is {ratio!r}: it must be a Ratio of more than 0, such as "
-                "Ratio.fromString('1.08')"
-            )
-    return price * otherPrice.inverse() * decimals
 
 
 @dataclass(slots=True, frozen=True)
@@ -151,3 +123,27 @@ class Terms:
             "acceptAnyRate": self.acceptAnyRate,
             "probePrecision": 1000 if fixed is None else max(1, min(1000, fixed // 2)),
         }
+
+
+def _known(terms: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(terms) - set(Terms.__dataclass_fields__))
+    if unknown:
+        raise LocalError(
+            f"{', '.join(unknown)}: there is no such thing; there are "
+            f"{', '.join(sorted(Terms.__dataclass_fields__))}"
+        )
+    return terms
+
+
+def _noCredentials(credentials: Credentials | None) -> None:
+    if credentials is not None:
+        raise LocalError("an open connection has its credentials already: give none")
+
+
+def _onConnection(terms: Terms, options: object, state: object) -> None:
+    isPlain = terms.rate is None and terms.prices is None and terms.minimumRate is None
+    if not isPlain or terms.acceptAnyRate or options or state:
+        raise LocalError(
+            "rates, options and a saved state are for a connection of the payment's own: give "
+            "them to connect, or pay with an account and credentials"
+        )

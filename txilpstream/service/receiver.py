@@ -18,10 +18,11 @@ from zope.interface import implementer
 
 from txilpstream.errors import LocalError
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
-from txilpstream.spsprequest import accountOf
-from txilpstream.transport.protocol import StreamAddress, StreamProtocol
+from txilpstream.spsp.server import accountOf
+from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.transport.stream import StreamAddress
 
-__all__ = ["Ledger", "Received", "ReceivingFactory", "nameOf"]
+__all__ = ["Accounts", "Received", "ReceivingFactory", "nameOf"]
 
 MOST_ACCOUNTS: Final = 10_000
 """Accounts that are counted each for itself ..."""
@@ -66,7 +67,7 @@ class Received:
 
 
 @implementer(IPaymentPolicy)
-class Ledger:
+class Accounts:
     """
     Everything that was received, by account; it refuses what is over an account's limit.
 
@@ -175,26 +176,28 @@ class Ledger:
 class _Receiving(StreamProtocol):
     """Takes everything, and keeps nothing but the count."""
 
-    def __init__(self, ledger: Ledger, account: str, tap: Callable[[bytes], None] | None) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, accounts: Accounts, account: str, tap: Callable[[bytes], None] | None
+    ) -> None:
+        self._accounts = accounts
         self._account = account
         self._tap = tap
 
     def connectionMade(self) -> None:
         """Take what the account still takes; what is over is refused with a reason."""
-        left = self._ledger.left(self._account)
+        left = self._accounts.left(self._account)
         if left:
             self.transport.setReceiveMax(left)
 
     def moneyReceived(self, amount: int) -> None:
         """Count money; whoever has more to give than the account takes need not wait."""
-        self._ledger.credit(self._account, amount)
-        if self._ledger.left(self._account) == 0:
+        self._accounts.credit(self._account, amount)
+        if self._accounts.left(self._account) == 0:
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Count bytes."""
-        self._ledger.take(self._account, len(data))
+        self._accounts.take(self._account, len(data))
         if self._tap is not None:
             self._tap(data)
 
@@ -204,14 +207,14 @@ class ReceivingFactory(Factory):
 
     noisy = False
 
-    def __init__(self, ledger: Ledger, tap: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, accounts: Accounts, tap: Callable[[bytes], None] | None = None) -> None:
         """
         @param tap: called with all data that comes.
         """
-        self._ledger = ledger
+        self._accounts = accounts
         self._tap = tap
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Make a protocol for a stream of an account's."""
         tag = addr.connectionTag if isinstance(addr, StreamAddress) else ""
-        return _Receiving(self._ledger, nameOf(tag), self._tap)
+        return _Receiving(self._accounts, nameOf(tag), self._tap)

@@ -20,18 +20,17 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from txilpstream.cli.run import atMost
 from txilpstream.errors import LocalError
 from txilpstream.hub.connector import Hub
 from txilpstream.hub.server import LocalHub
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.service.receiver import DEFAULT_ACCOUNT, Ledger, ReceivingFactory
+from txilpstream.service.receiver import DEFAULT_ACCOUNT, Accounts, ReceivingFactory
 from txilpstream.service.settings import OPTIONS, Settings, readSecretFile
-from txilpstream.spsp.server import SPSPResource, SPSPServer
-from txilpstream.spsprequest import tagOf
+from txilpstream.spsp.server import SPSPResource, SPSPServer, tagOf
 from txilpstream.transport.account import Account
 from txilpstream.transport.server import StreamServer
+from txilpstream.waiters import atMost
 
 __all__ = ["Options", "ReceiverService", "makeService"]
 
@@ -58,7 +57,7 @@ class ReceiverService(Service):
     Receives money and data, and tells the log.
 
     @ivar settings: what it was told.
-    @ivar ledger: what it has received.
+    @ivar accounts: what it has received.
     @ivar account: its account, None until it is open.
     @ivar server: what makes credentials, None until it listens.
     @ivar local: its own hub, None if it has a plugin.
@@ -79,7 +78,7 @@ class ReceiverService(Service):
         """
         self.setName("txilpstream")  # type: ignore[no-untyped-call]
         self.settings = settings
-        self.ledger = Ledger(reactor, limits=settings.accounts, limit=settings.limit)
+        self.accounts = Accounts(reactor, limits=settings.accounts, limit=settings.limit)
         self.account: Account | None = None
         self.server: StreamServer | None = None
         self.local: LocalHub | None = None
@@ -138,12 +137,12 @@ class ReceiverService(Service):
         secret = readSecretFile(settings.secretFile)
         plugin = await self._openHub() if not settings.plugin else None
         self.account = await self._openAccount(plugin)
-        ledger = self.ledger
+        accounts = self.accounts
         isLimited = settings.limit is not None or any(
             limit is not None for limit in (settings.accounts or {}).values()
         )
-        self.server = StreamServer(self.account, secret, policy=ledger if isLimited else None)
-        await self.server.listen(ReceivingFactory(ledger))
+        self.server = StreamServer(self.account, secret, policy=accounts if isLimited else None)
+        await self.server.listen(ReceivingFactory(accounts))
         if settings.spsp:
             accounts = None if settings.accounts is None else _arguments(settings.accounts)
             resource = SPSPResource(self.server, accounts, reactor=self._reactor)
@@ -217,7 +216,7 @@ class ReceiverService(Service):
             await local.stop()
         if account is not None:
             await atMost(CLOSE_TIMEOUT, account.close(), self._reactor)
-        self.ledger.tell()
+        self.accounts.tell()
 
 
 def _arguments(accounts: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -16,10 +16,9 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, Final
 
-from txilpstream.amounts import Ratio, checkAmount
+from txilpstream.amounts import Asset, Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions
-from txilpstream.payments.terms import Asset
 from txilpstream.plugins.registry import splitDescription
 from txilpstream.wire.address import isAddress, isSegment
 
@@ -327,7 +326,7 @@ def readSecretFile(path: str) -> bytes:
     @param path: of the file; empty for one in the user's state folder.
     @raise LocalError: if it cannot be read or made, or holds no secret.
     """
-    from txilpstream.transport.endpointstrings import readSecret
+    from txilpstream.crypto.credentials import readSecret
 
     place = Path(path) if path else _ownPlace()
     try:

@@ -11,25 +11,149 @@ amount, liquidity, pacing, money, data, control frames.
 from __future__ import annotations
 
 from txilpstream.crypto.keys import SessionKeys
-from txilpstream.errors import DecodeError, ErrorCode, PeerError
+from txilpstream.errors import ConnectionEnded, DecodeError, ErrorCode, PeerError
 from txilpstream.session.configuration import ANSWER_MARGIN
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import DoubtResolved, MoneySettled
-from txilpstream.session.evidence import Evidence
-from txilpstream.session.framehandlers import HEARD, LONGEST_MESSAGE
-from txilpstream.session.givingback import giveBack, resend
-from txilpstream.session.inflight import SentPacket
-from txilpstream.session.offers import Offers
-from txilpstream.session.path import Path
+from txilpstream.session.framehandlers import FRAME_HANDLERS, LONGEST_MESSAGE
+from txilpstream.session.packetbuilder import PacketBuilder
+from txilpstream.session.path import Path, SentPacket
+from txilpstream.session.sender import Offers
 from txilpstream.session.state import SessionState
 from txilpstream.wire.frames import ConnectionMaxData, StreamClose, StreamData
 from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
-__all__ = ["Settlement"]
+__all__ = ["Acknowledgements", "Evidence", "giveBack", "resend"]
 
 
-class Settlement:
+class Evidence:
+    """Tells the controls of a path."""
+
+    __slots__ = ("_packetBuilder", "_passedAt", "_passedInRound", "_path", "_state")
+
+    def __init__(self, state: SessionState, path: Path, packetBuilder: PacketBuilder) -> None:
+        self._state = state
+        self._path = path
+        self._packetBuilder = packetBuilder
+        self._passedInRound = 0
+        self._passedAt = 0.0
+
+    def pathTook(self, sent: SentPacket, delivered: int | None, now: float) -> None:
+        """
+        A packet came through the whole path with its money.
+
+        @param delivered: what the peer says arrived, None if it did not say.
+        """
+        path = self._path
+        if delivered is not None:
+            path.rate.observe(sent.amount, delivered)
+        path.control.took(sent.amount, sent.sentAt, now)
+
+    def passed(self, sent: SentPacket, now: float) -> None:
+        """The peer itself answered in time: the path is well."""
+        self._passedInRound += 1
+        self._passedAt = now
+        if self._path.control.answered(sent.sentAt, now):
+            self._passedInRound = 0
+
+    def rejected(self, sent: SentPacket, reject: Reject, now: float) -> None:
+        """A node on the path rejected a packet in time."""
+        path, code = self._path, reject.code
+        isHopeful = path.control.rejected(
+            sent.amount,
+            code,
+            reject.data,
+            smallest=path.rate.smallest,
+            inFlight=path.inFlight.money,
+            sentAt=sent.sentAt,
+            now=now,
+        )
+        if code == "F08" and sent.amount:
+            if not isHopeful:
+                path.retryPolicy.sleep(now, 1.0)
+        elif code[0] == "T":
+            if code == "T01" and sent.sentAt > self._passedAt:
+                self.sleep(now)  # it lowers no rate, and so no round would ever end
+            elif not isHopeful:
+                self.sleepAfterRound(now)
+        elif path.retryPolicy.isFinal(code, sentAt=sent.sentAt, now=now):
+            self._state.end(
+                ConnectionEnded(f"the path rejects with {code}", path.retryPolicy.rejects)
+            )
+
+    def unanswered(self, sent: SentPacket, now: float, isLinkDown: bool) -> None:
+        """Nobody answered a packet, or with what is no answer."""
+        if not isLinkDown:
+            self._path.control.lost(sent.amount, sent.sentAt, now)
+        self.sleepAfterRound(now)
+
+    def sleepAfterRound(self, now: float) -> None:
+        """Wait if nothing at all came through while something was in flight."""
+        if not self._path.inFlight.packets:
+            if not self._passedInRound:
+                self.sleep(now)
+            self._passedInRound = 0
+
+    def sleep(self, now: float) -> None:
+        """Wait before anything leaves, twice as long each time until a packet is fulfilled."""
+        retryPolicy, tracer = self._path.retryPolicy, self._state.tracer
+        before = retryPolicy.waitUntil
+        retryPolicy.sleep(now, self._packetBuilder.randomBytes(1)[0] / 256)
+        if tracer is not None and retryPolicy.waitUntil != before:
+            tracer.slept(retryPolicy.waitUntil, "nothing came through in a whole round", now)
+
+
+def giveBack(state: SessionState, sent: SentPacket, isLate: bool) -> None:
+    """
+    Money of a refused packet is offered again.
+
+    @param isLate: whether it was given up before; then it goes back to whoever offered it.
+    """
+    stream = sent.stream
+    if stream is None:
+        return
+    money = stream.moneyOut
+    if isLate:
+        money.releaseDoubt(sent.amount, sent.expected)
+        money.sendMax -= sent.amount
+        event = DoubtResolved(stream.streamID, sent.amount, 0, 0, False)
+        state.events.append(event)
+    else:
+        money.release(sent.amount, sent.expected)
+    if stream.isAborted or money.isStopped:
+        money.withdraw()
+    if money.isStopped and not isLate:
+        state.events.append(MoneySettled(stream.streamID, 0, 0, 0, False))
+    state.streams.refresh(stream)
+    if stream.state:
+        state.settleStream(stream)
+
+
+def resend(
+    state: SessionState, path: Path, sent: SentPacket, *, isUnheard: bool, isBack: bool = False
+) -> None:
+    """
+    Data and, if nobody heard them, control frames go again.
+
+    @param isBack: whether it is certain that the peer has not taken the data; then bytes of a
+        stream that is over are credit of the connection again, unless a second copy of them
+        was on its way.
+    """
+    streams = state.streams
+    for streamID, offset, size in sent.fragments:
+        stream = streams.open.get(streamID)
+        if stream is not None and not stream.isAborted:
+            if stream.queue.lose(offset, isSure=isBack):
+                path.losses += 1
+                streams.refresh(stream)
+        elif isBack and not sent.isResent:
+            streams.sendCredit.used -= size
+    if isUnheard and sent.controlFrames:
+        state.controlFrames.lost(sent.controlFrames)
+
+
+class Acknowledgements:
     """Settles what was sent."""
 
     __slots__ = ("_deadlines", "_evidence", "_keys", "_offers", "_path", "_state")
@@ -95,7 +219,7 @@ class Settlement:
             claim = sent.minimum if packet is None else packet.prepareAmount
             tracer.fulfilled(sent, claim, isLate, now)
         self._deadlines.fulfilled(amount, bool(sent.fragments), now)
-        self._path.patience.fulfilled()
+        self._path.retryPolicy.fulfilled()
         if amount:
             self._evidence.pathTook(sent, None if packet is None else packet.prepareAmount, now)
         if not isLate:
@@ -108,13 +232,13 @@ class Settlement:
             stream = self._state.streams.open.get(streamID)
             if stream is not None:
                 stream.queue.acknowledge(offset)
-                if stream.isTogether and stream.queue.isEmpty:
-                    stream.isTogether = False
+                if stream.sendsDataWithMoney and stream.queue.isEmpty:
+                    stream.sendsDataWithMoney = False
                     self._state.streams.refresh(stream)
                 if stream.state:
                     self._state.settleStream(stream)
         if packet is None:
-            self._state.controls.lost(sent.controls)
+            self._state.controlFrames.lost(sent.controlFrames)
             return
         self._hear(sent, packet, now)
         if packet.prepareAmount < sent.minimum and not self._state.isClosed:
@@ -155,13 +279,13 @@ class Settlement:
         state.authentic(now)
         if state.validatesFrom is not None and sent.sequence >= state.validatesFrom:
             state.isValidated = True
-        if sent.controls:
-            for kind, streamID in state.controls.heard(sent.controls):
+        if sent.controlFrames:
+            for kind, streamID in state.controlFrames.heard(sent.controlFrames):
                 if kind == StreamClose.type:
                     state.acknowledgeClose(state.streams.open[streamID])
         try:
             for frame in packet.frames:
-                handler = HEARD.get(type(frame))
+                handler = FRAME_HANDLERS.get(type(frame))
                 if handler is None or (isinstance(frame, StreamClose) and state.hold(frame, now)):
                     continue
                 if state.isClosed:
@@ -187,9 +311,9 @@ class Settlement:
             isByPeer = packet is not None
             tracer.rejected(sent, reject.code, reject.triggeredBy, isByPeer, isLate, now)
         if not sent.isProbe or (packet is None and reject.code != "F08"):  # a probe expects these
-            self._path.patience.remember(reject, sent.amount)
+            self._path.retryPolicy.remember(reject, sent.amount)
         if sent.isProbe:
-            self._offers.probing.ended(sent.sequence)
+            self._offers.rateProbe.ended(sent.sequence)
         if packet is not None:
             if sent.amount:
                 evidence.pathTook(sent, packet.prepareAmount, now)
@@ -223,7 +347,7 @@ class Settlement:
             state.tracer.doubted(sent, now)
         self._evidence.unanswered(sent, now, isLinkDown)
         if sent.isProbe:
-            self._offers.probing.ended(sent.sequence)
+            self._offers.rateProbe.ended(sent.sequence)
         elif sent.amount:
             stream = sent.stream
             stream.moneyOut.doubt(sent.amount, sent.expected)
@@ -239,7 +363,7 @@ class Settlement:
             if self._state.tracer is not None:
                 self._state.tracer.notSent(sent, now)
             if sent.isProbe:
-                self._offers.probing.ended(sent.sequence)
+                self._offers.rateProbe.ended(sent.sequence)
             giveBack(self._state, sent, False)
             resend(self._state, self._path, sent, isUnheard=True, isBack=True)
             self._evidence.sleepAfterRound(now)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from txilpstream.errors import ConnectionEnded, RejectSeen
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.offers import Offers
 from txilpstream.session.path import NEVER, Path
-from txilpstream.session.sender import Sender
+from txilpstream.session.sender import Offers, Sender
 from txilpstream.session.state import SessionState
 
 __all__ = ["Deadlines"]
@@ -102,7 +101,7 @@ class Deadlines:
         self.note(now)
         if state.isClosed:
             return
-        if state.overtaking:
+        if state.earlyCloses:
             state.hearHeld(now)
         deadline = self._configuration.deadlineSinceFulfill
         if self.fulfilledAt is not None and now >= self.fulfilledAt + deadline:
@@ -135,13 +134,13 @@ class Deadlines:
         if self._drainedAt is not None:
             moment = min(moment, self._drainedAt + deadline)
         moment = min(moment, self._gotAt + self._configuration.idleTimeout)
-        if state.overtaking:
-            moment = min(moment, *state.overtaking.values())
+        if state.earlyCloses:
+            moment = min(moment, *state.earlyCloses.values())
         return moment
 
     @property
     def _rejects(self) -> tuple[RejectSeen, ...]:
-        return self._path.patience.rejects
+        return self._path.retryPolicy.rejects
 
     def _idleAt(self) -> float:
         """When the peer has been silent for too long; while packets are under way it is not."""

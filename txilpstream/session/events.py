@@ -19,7 +19,7 @@ __all__ = [
     "DataDrained",
     "DoubtResolved",
     "Event",
-    "KeyWorn",
+    "KeyExhausted",
     "MoneyFailed",
     "MoneyReceived",
     "MoneySettled",
@@ -56,7 +56,7 @@ class AssetDetailsLearned:
 
 
 @dataclass(slots=True)
-class KeyWorn:
+class KeyExhausted:
     """
     The key has encrypted almost as many packets as it may; no streams are opened any more.
 
@@ -222,7 +222,7 @@ Event = (
     PeerAnswered
     | PeerAddressChanged
     | AssetDetailsLearned
-    | KeyWorn
+    | KeyExhausted
     | StreamOpened
     | DataArrived
     | DataDrained

@@ -16,7 +16,7 @@ from txilpstream.crypto.receipts import decodeReceipt
 from txilpstream.errors import ConnectionEnded, DecodeError, ErrorCode, PeerError, StreamError
 from txilpstream.session.events import AssetDetailsLearned, PeerAddressChanged, ReceiptArrived
 from txilpstream.session.state import SessionState
-from txilpstream.session.stream import CLOSING
+from txilpstream.session.streams.streams import CLOSING
 from txilpstream.wire.address import isAddress
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
@@ -35,7 +35,7 @@ from txilpstream.wire.frames import (
     StreamReceipt,
 )
 
-__all__ = ["HEARD"]
+__all__ = ["FRAME_HANDLERS"]
 
 LONGEST_CODE: Final = 100
 """Characters of an asset code: those in use have three or four."""
@@ -87,10 +87,10 @@ def _hearMaxStreamID(state: SessionState, frame: ConnectionMaxStreamID) -> None:
     state.wasUnblocked = True
     for stream in streams.open.values():
         if not stream.hasOpened and stream.streamID <= frame.maxStreamID and stream.state < CLOSING:
-            state.controls.add(StreamData.type, stream.streamID)
+            state.controlFrames.add(StreamData.type, stream.streamID)
             if state.isReachable and stream.isStarted:
-                state.controls.add(StreamMaxMoney.type, stream.streamID)
-                state.controls.add(StreamMaxData.type, stream.streamID)
+                state.controlFrames.add(StreamMaxMoney.type, stream.streamID)
+                state.controlFrames.add(StreamMaxData.type, stream.streamID)
             streams.refresh(stream)
 
 
@@ -107,7 +107,7 @@ def _hearMaxMoney(state: SessionState, frame: StreamMaxMoney) -> None:
         state.wasUnblocked = True
     state.streams.refresh(stream)
     if couldSend and money.unsent and not money.peerRoom:
-        state.controls.add(StreamMoneyBlocked.type, stream.streamID)
+        state.controlFrames.add(StreamMoneyBlocked.type, stream.streamID)
 
 
 def _hearMaxStreamData(state: SessionState, frame: StreamMaxData) -> None:
@@ -137,17 +137,19 @@ def _hearBlocked(state: SessionState, frame: StreamDataBlocked | StreamMoneyBloc
     """The peer waits for a larger limit: say again what it is."""
     if frame.streamID in state.streams.open and state.destination:
         isMoney = isinstance(frame, StreamMoneyBlocked)
-        state.controls.add(StreamMaxMoney.type if isMoney else StreamMaxData.type, frame.streamID)
+        state.controlFrames.add(
+            StreamMaxMoney.type if isMoney else StreamMaxData.type, frame.streamID
+        )
 
 
 def _hearConnectionBlocked(state: SessionState, frame: ConnectionDataBlocked) -> None:
     if state.destination:
-        state.controls.add(ConnectionMaxData.type)
+        state.controlFrames.add(ConnectionMaxData.type)
 
 
 def _hearStreamIDBlocked(state: SessionState, frame: ConnectionStreamIDBlocked) -> None:
     if state.destination:
-        state.controls.add(ConnectionMaxStreamID.type)
+        state.controlFrames.add(ConnectionMaxStreamID.type)
 
 
 def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
@@ -157,7 +159,7 @@ def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
     if frame.errorCode != ErrorCode.NO_ERROR:
         error = PeerError(frame.errorCode, frame.errorMessage[:LONGEST_MESSAGE])
         state.abortStream(stream, error)
-        state.controls.drop(stream.streamID)
+        state.controlFrames.drop(stream.streamID)
         state.acknowledgeClose(stream)
     else:
         state.endReceiving(stream)
@@ -173,7 +175,7 @@ def _hearConnectionClose(state: SessionState, frame: ConnectionClose) -> None:
     state.end(error)
 
 
-HEARD: Final[Mapping[type, Callable[..., None]]] = {
+FRAME_HANDLERS: Final[Mapping[type, Callable[..., None]]] = {
     ConnectionClose: _hearConnectionClose,
     ConnectionNewAddress: _hearAddress,
     ConnectionMaxData: _hearMaxData,

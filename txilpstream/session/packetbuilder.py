@@ -13,15 +13,14 @@ from typing import Final
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, IV_LENGTH, SessionKeys, conditionOf
-from txilpstream.session.inflight import SentPacket
-from txilpstream.session.path import Path
+from txilpstream.session.path import Path, SentPacket
 from txilpstream.session.state import SessionState
-from txilpstream.session.stream import SessionStream
+from txilpstream.session.streams.streams import SessionStream
 from txilpstream.wire.frames import Frame, StreamData, encodeFrame
 from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, encodePacket
 
-__all__ = ["Outgoing", "Packer"]
+__all__ = ["Outgoing", "PacketBuilder"]
 
 MOST_OCTETS: Final = 32_767 - 69 - ENVELOPE_OVERHEAD
 """Octets of a STREAM packet, less those of the destination: the fields of a Prepare, which are 69
@@ -46,7 +45,7 @@ class Outgoing:
     expiresAt: float
 
 
-class Packer:
+class PacketBuilder:
     """
     Writes packets.
 
@@ -86,9 +85,9 @@ class Packer:
         """Write the packet and its record; a probe has a condition that nobody can fulfill."""
         state, keys = self._state, self._keys
         configuration = state.configuration
-        controls: tuple[tuple[tuple[int, int], int], ...] = ()
-        if state.controls.pending:
-            first, controls = state.controls.take(self._room(frames), isAlone=not frames)
+        controlFrames: tuple[tuple[tuple[int, int], int], ...] = ()
+        if state.controlFrames.pending:
+            first, controlFrames = state.controlFrames.take(self._room(frames), isAlone=not frames)
             frames = first + frames
         sequence = self.sequence
         self.sequence += 1
@@ -104,8 +103,12 @@ class Packer:
         record = SentPacket(
             sequence, now, expiresAt, fulfillment, amount, minimum, expected, stream
         )
-        if fragments or controls or isProbe:
-            record.fragments, record.controls, record.isProbe = fragments, controls, isProbe
+        if fragments or controlFrames or isProbe:
+            record.fragments, record.controlFrames, record.isProbe = (
+                fragments,
+                controlFrames,
+                isProbe,
+            )
             if fragments:
                 state.streams.lastData = sequence
         self._path.sent(record, now)

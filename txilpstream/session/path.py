@@ -6,16 +6,129 @@ This file joins them and decides nothing: who sends asks them, who settles tells
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final
 
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.congestion.combined import JointControl
 from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.session.exchangerate import ExchangeRate
-from txilpstream.session.inflight import InFlight, SentPacket
-from txilpstream.session.retry import Patience
+from txilpstream.session.retry import RetryPolicy
 
-__all__ = ["NEVER", "Path"]
+__all__ = ["MAX_DOUBTFUL", "NEVER", "InFlight", "Path", "SentPacket"]
+
+MAX_DOUBTFUL: Final = 10_000
+"""Doubtful packets that are remembered; an answer to an older one changes nothing any more."""
+
+
+@dataclass(slots=True)
+class SentPacket:
+    """
+    One Prepare on its way.
+
+    @ivar sequence: its number.
+    @ivar sentAt: seconds.
+    @ivar expiresAt: seconds.
+    @ivar fulfillment: the only octets that fulfill it; empty if nothing can.
+    @ivar amount: source units; 0 for packets without money.
+    @ivar minimum: destination units that it demands.
+    @ivar expected: destination units that it was expected to deliver.
+    @ivar stream: the stream whose money it carries, None if none; it is kept as long as money of it
+        may still be settled, even if nothing else knows it any more.
+    @ivar fragments: stream id, offset and size of each fragment of data it carries; the size is 0
+        if another copy may have been delivered.
+    @ivar controls: the keys of the control frames it carries, with their versions.
+    @ivar isProbe: whether it only asks for the rate.
+    @ivar isResent: whether its data was given up as lost and is on its way again.
+    """
+
+    sequence: int
+    sentAt: float
+    expiresAt: float
+    fulfillment: bytes
+    amount: int = 0
+    minimum: int = 0
+    expected: int = 0
+    stream: Any = None
+    fragments: tuple[tuple[int, int, int], ...] = ()
+    controlFrames: tuple[tuple[tuple[int, int], int], ...] = ()
+    isProbe: bool = False
+    isResent: bool = False
+
+
+class InFlight:
+    """
+    All packets without an answer.
+
+    @ivar packets: by sequence, the oldest first.
+    @ivar doubtful: those whose time is over, by sequence, the oldest first.
+    @ivar withMoney: how many of C{packets} carry money.
+    @ivar money: what they carry together, in source units.
+    """
+
+    __slots__ = ("doubtful", "money", "packets", "withMoney")
+
+    def __init__(self) -> None:
+        self.packets: dict[int, SentPacket] = {}
+        self.doubtful: dict[int, SentPacket] = {}
+        self.withMoney = 0
+        self.money = 0
+
+    def add(self, packet: SentPacket) -> None:
+        """A packet leaves."""
+        self.packets[packet.sequence] = packet
+        if packet.amount:
+            self.withMoney += 1
+            self.money += packet.amount
+
+    def pop(self, sequence: int) -> SentPacket | None:
+        """An answer came; None if nothing waits for one under this number."""
+        packet = self.packets.pop(sequence, None)
+        if packet is not None and packet.amount:
+            self.withMoney -= 1
+            self.money -= packet.amount
+        return packet
+
+    def doubt(self, packet: SentPacket) -> None:
+        """Remember a packet whose time is over."""
+        doubtful = self.doubtful
+        doubtful[packet.sequence] = packet
+        if len(doubtful) > MAX_DOUBTFUL:
+            del doubtful[next(iter(doubtful))]
+
+    def expired(self, now: float, margin: float = 0.0) -> Iterator[SentPacket]:
+        """Take out the packets that expired by now and a margin ago, the oldest first."""
+        packets = self.packets
+        while packets:
+            oldest = packets[next(iter(packets))]
+            if oldest.expiresAt + margin > now:
+                return
+            self.pop(oldest.sequence)
+            yield oldest
+
+    def moneyOverdue(self, now: float, waited: float) -> tuple[int, float]:
+        """
+        What left so long ago that it is hardly under way any more.
+
+        @param waited: seconds that an answer is waited for.
+        @return: that money, in source units; and the moment when it is more, infinity for never.
+        """
+        money = 0
+        for packet in self.packets.values():
+            overdueAt = packet.sentAt + waited
+            if overdueAt > now:
+                return money, overdueAt
+            money += packet.amount
+        return money, inf
+
+    @property
+    def oldest(self) -> SentPacket | None:
+        """The packet that expires first."""
+        packets = self.packets
+        return packets[next(iter(packets))] if packets else None
+
 
 NEVER: Final = float("inf")
 
@@ -39,8 +152,8 @@ class Path:
         "control",
         "inFlight",
         "losses",
-        "patience",
         "rate",
+        "retryPolicy",
     )
 
     def __init__(self, configuration: SessionConfiguration) -> None:
@@ -56,7 +169,7 @@ class Path:
             if make is None
             else make(configuration)
         )
-        self.patience = Patience()
+        self.retryPolicy = RetryPolicy()
         self.inFlight = InFlight()
         self.losses = 0
         self._unheard: dict[int, SentPacket] = {}
@@ -80,7 +193,7 @@ class Path:
         """A packet leaves."""
         self.inFlight.add(packet)
         self.control.sent(packet.amount, now)
-        if packet.fragments or packet.controls:
+        if packet.fragments or packet.controlFrames:
             self._unheard[packet.sequence] = packet
 
     def resendAt(self) -> float:

@@ -14,18 +14,17 @@ from typing import Final
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.session.events import RateLearned
-from txilpstream.session.inflight import SentPacket
-from txilpstream.session.packetbuilder import Outgoing, Packer
-from txilpstream.session.path import NEVER, Path
+from txilpstream.session.packetbuilder import Outgoing, PacketBuilder
+from txilpstream.session.path import NEVER, Path, SentPacket
 from txilpstream.session.state import SessionState
 
-__all__ = ["MOST_PROBES", "Probing"]
+__all__ = ["MOST_PROBES", "RateProbe"]
 
 MOST_PROBES: Final = 6
 """Packets that ask for the rate before money leaves at what is known."""
 
 
-class Probing:
+class RateProbe:
     """
     Measures the rate of a path.
 
@@ -40,7 +39,7 @@ class Probing:
     __slots__ = (
         "_amount",
         "_count",
-        "_packer",
+        "_packetBuilder",
         "_path",
         "_sentAt",
         "_sequence",
@@ -51,10 +50,10 @@ class Probing:
         "wanted",
     )
 
-    def __init__(self, state: SessionState, path: Path, packer: Packer) -> None:
+    def __init__(self, state: SessionState, path: Path, packetBuilder: PacketBuilder) -> None:
         self._state = state
         self._path = path
-        self._packer = packer
+        self._packetBuilder = packetBuilder
         self._sequence = 0
         self._count = 0
         self._amount = 0
@@ -90,12 +89,12 @@ class Probing:
                 self.wanted
                 or next(iter(self._state.streams.moneyReady.values())).moneyOut.probeable
             )
-            amount = offered - offered * self._packer.randomBytes(1)[0] // 256 // 16
+            amount = offered - offered * self._packetBuilder.randomBytes(1)[0] // 256 // 16
         amount = max(1, min(amount, most))
         self._count += 1
         self._amount = amount
         self._sentAt = now
-        packet = self._packer.pack(now, amount, [], isProbe=True)
+        packet = self._packetBuilder.pack(now, amount, [], isProbe=True)
         self._sequence = packet.sequence
         return packet
 

@@ -9,25 +9,31 @@ implementations not apart (F99). Bytes that are not the peer's get F06, whatever
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
+from txilpstream.amounts import U64_MAX, splitShares
 from txilpstream.crypto.keys import IV_LENGTH, SessionKeys, conditionOf
+from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.errors import DecodeError, ErrorCode, PeerError
+from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import DataArrived, MoneyReceived, StreamOpened
-from txilpstream.session.framehandlers import HEARD
-from txilpstream.session.incoming import Incoming, isOldData, lateFrames, splitAmount, takesData
-from txilpstream.session.replyframes import addLimits, addReceipts, fit
+from txilpstream.session.framehandlers import FRAME_HANDLERS
 from txilpstream.session.state import SessionState
-from txilpstream.session.stream import SessionStream
+from txilpstream.session.streams.flowcontrol import INITIAL_CONNECTION_CREDIT, INITIAL_STREAM_CREDIT
+from txilpstream.session.streams.streams import CLOSING, PEER_MAX_STREAM_ID, SessionStream
 from txilpstream.wire.frames import (
     ConnectionClose,
     ConnectionNewAddress,
     Frame,
     StreamClose,
     StreamData,
+    StreamDataBlocked,
     StreamMaxData,
     StreamMaxMoney,
     StreamMoney,
+    StreamMoneyBlocked,
+    StreamReceipt,
 )
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject, isExpired
 from txilpstream.wire.packet import (
@@ -38,9 +44,246 @@ from txilpstream.wire.packet import (
     decodeHeader,
     decodePacket,
     encodePacket,
+    fit,
 )
 
-__all__ = ["Receiver"]
+__all__ = [
+    "Incoming",
+    "Receiver",
+    "addLimits",
+    "addReceipts",
+    "isOldData",
+    "lateFrames",
+    "splitAmount",
+    "takesData",
+]
+
+
+@dataclass(slots=True)
+class Incoming:
+    """
+    A Prepare of the peer's that waits to be answered.
+
+    @ivar prepare: the ILP packet.
+    @ivar packet: what was in it; None if it is not the peer's.
+    @ivar money: the streams that share its amount, with the shares of each.
+    @ivar data: its frames of application data.
+    @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
+    @ivar refusal: why it is refused, for people, or empty.
+    @ivar fulfillment: what fulfills it; empty if nothing can.
+    """
+
+    prepare: Prepare
+    packet: StreamPacket | None = None
+    money: list[StreamMoney] = field(default_factory=list)
+    data: list[StreamData] = field(default_factory=list)
+    fulfillment: bytes = b""
+    hasOpened: bool = False
+    refusal: str = ""
+
+
+def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:
+    """
+    Split the amount among the streams, the remainder to the lowest that is below its limit
+    (RFC 29 section 5.3.8).
+
+    @return: None if not every unit finds a stream that takes it.
+    """
+    amount = incoming.prepare.amount
+    frames = incoming.money
+    streams = state.streams.open
+    tolerance = state.configuration.receiveTolerance
+    if len(frames) == 1 and frames[0].shares:
+        stream = streams.get(frames[0].streamID)
+        if stream is None or stream.refusesMoney or not stream.moneyIn.takes(amount, tolerance):
+            return None
+        return [(stream, amount)]
+    if not any([frame.shares for frame in frames]):
+        return None if amount else []
+    amounts, rest = splitShares(amount, [frame.shares for frame in frames])
+    totals: dict[int, int] = {}
+    for frame, part in zip(frames, amounts, strict=True):
+        totals[frame.streamID] = totals.get(frame.streamID, 0) + part
+    if rest:
+        lowest = min(
+            (
+                streamID
+                for streamID, stream in streams.items()
+                if not stream.refusesMoney
+                and stream.moneyIn.receiveMax - stream.moneyIn.totalReceived
+                >= totals.get(streamID, 0) + rest
+            ),
+            default=None,
+        )
+        if lowest is None:
+            return None
+        totals[lowest] = totals.get(lowest, 0) + rest
+    parts = []
+    for streamID, part in totals.items():
+        if part:
+            target = streams.get(streamID)
+            if target is None or target.refusesMoney or not target.moneyIn.takes(part, tolerance):
+                return None
+            parts.append((target, part))
+    return parts
+
+
+def takesData(state: SessionState, incoming: Incoming) -> bool:
+    """
+    Whether the data keeps to its limits and there is room for it.
+
+    What a peer may send before it was told a limit is never held against it.
+
+    @raise PeerError: FlowControlError if it exceeds what was granted (RFC 29 4.4.4, 4.5).
+    """
+    streams = state.streams
+    reached: dict[int, int] = {}
+    more = size = 0
+    for frame in incoming.data:
+        stream = streams.open.get(frame.streamID)
+        if stream is None or stream.isEnded:
+            continue
+        end = frame.offset + len(frame.data)
+        limit = max(stream.grant.limit, INITIAL_STREAM_CREDIT)
+        if end > limit:
+            raise PeerError(
+                ErrorCode.FLOW_CONTROL_ERROR,
+                f"stream {frame.streamID} was sent {end} bytes of {limit}",
+            )
+        before = reached.get(frame.streamID, stream.data.highest)
+        if end > before:
+            more += end - before
+            reached[frame.streamID] = end
+        if stream.data.isCrowded and frame.offset > stream.data.offset:
+            return False
+        size += len(frame.data)
+    limit = max(streams.grant.limit, INITIAL_CONNECTION_CREDIT)
+    if streams.grant.received + more > limit:
+        raise PeerError(
+            ErrorCode.FLOW_CONTROL_ERROR,
+            f"all streams were sent {streams.grant.received + more} bytes of {limit}",
+        )
+    return streams.budget.used + size <= streams.budget.limit
+
+
+def isOldData(state: SessionState, incoming: Incoming) -> bool:
+    """Whether all data was taken before, so that a closed connection may say so once more."""
+    streams = state.streams
+    for frame in incoming.data:
+        stream = streams.open.get(frame.streamID)
+        if stream is None:
+            if not streams.wasOpened(frame.streamID):
+                return False
+        elif frame.offset + len(frame.data) > stream.data.offset:
+            return False
+    return True
+
+
+def lateFrames(state: SessionState, incoming: Incoming) -> list[Frame]:
+    """What is said of money for streams that are closed."""
+    streams = state.streams.open
+    late: dict[int, Frame] = {}
+    for frame in incoming.money:
+        streamID = frame.streamID
+        stream = streams.get(streamID)
+        if (stream is None or stream.refusesMoney) and streamID not in late:
+            message = "the stream is closed"
+            late[streamID] = StreamClose(streamID, ErrorCode.STREAM_STATE_ERROR, message)
+    return list(late.values())
+
+
+_TOUCHING: Final = frozenset(range(0x10, 0x17))
+"""Frames that name a stream; a receipt asks for no answer about it."""
+
+
+def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | bytes]) -> None:
+    """Say the limits of the streams that the packet touches, and of the connection."""
+    streams, announcer = state.streams, state.announcer
+    touched: dict[int, None] = {}
+    isAsked = False
+    for frame in packet.frames:
+        kind = frame.type
+        if kind in _TOUCHING:
+            touched[frame.streamID] = None  # type: ignore[union-attr]
+            if kind == StreamMoneyBlocked.type:
+                _addDeaf(state, frame.streamID, frames)  # type: ignore[union-attr]
+        elif kind == ConnectionNewAddress.type:
+            isAsked = True
+    asset = announcer.asset() if isAsked else None
+    if asset is not None:
+        frames.append(asset)
+    for streamID in touched:
+        stream = streams.open.get(streamID)
+        if stream is not None:
+            frames.append(announcer.maxMoney(stream))
+            frames.append(announcer.maxData(stream))
+        elif streams.wasOpened(streamID):
+            _addUnread(state.configuration.streamWindow, streamID, packet, frames)
+    if not state.destination:
+        _addCloses(state, touched, frames)
+    frames.append(announcer.connectionMaxData())
+    if streams.maxStreamID != PEER_MAX_STREAM_ID:
+        frames.append(announcer.maxStreamID())
+
+
+def _addUnread(
+    window: int, streamID: int, packet: StreamPacket, frames: list[Frame | bytes]
+) -> None:
+    """
+    What is sent on a stream that is over here is dropped, and its sender goes on to its end.
+
+    @param window: bytes that it may send beyond what it has.
+    """
+    for frame in packet.frames:
+        if isinstance(frame, StreamData) and frame.streamID == streamID:
+            end = frame.offset + len(frame.data)
+        elif isinstance(frame, StreamDataBlocked) and frame.streamID == streamID:
+            end = frame.maxOffset
+        else:
+            continue
+        frames.append(StreamMaxData(streamID, min(end + window, U64_MAX)))
+
+
+def _addDeaf(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:
+    """A peer waits to send money on a stream that will never take it: end the wait."""
+    stream = state.streams.open.get(streamID)
+    if stream is None or stream.refusesMoney:
+        message = "the stream is closed"
+        frames.append(StreamClose(streamID, ErrorCode.STREAM_STATE_ERROR, message))
+
+
+def _addCloses(state: SessionState, touched: dict[int, None], frames: list[Frame | bytes]) -> None:
+    """
+    Tell a peer that no packet of ours reaches which streams are closed: in every answer while
+    the stream is not over, since nobody acknowledges that.
+    """
+    for kind, streamID in state.controlFrames.pending:
+        if kind == StreamClose.type:
+            touched[streamID] = None
+    for streamID in touched:
+        stream = state.streams.open.get(streamID)
+        if stream is not None and stream.state >= CLOSING:
+            frames.append(StreamClose(streamID, stream.closeCode, stream.closeMessage))
+            state.acknowledgeClose(stream)
+
+
+def addReceipts(
+    configuration: SessionConfiguration,
+    parts: list[tuple[SessionStream, int]],
+    frames: list[Frame | bytes],
+) -> None:
+    """Sign what each stream that got money has received in all (RFC 39)."""
+    for stream, _ in parts:
+        streamID = stream.streamID
+        if streamID <= MAX_STREAM_ID:
+            receipt = signReceipt(
+                configuration.receiptNonce,
+                streamID,
+                stream.moneyIn.totalReceived,
+                configuration.receiptSecret,
+            )
+            frames.append(StreamReceipt(streamID, receipt))
+
 
 OVER_LIMIT_PATIENCE: Final = 10.0
 """Seconds of packets over the money limit: a hundred may be in flight when it is met."""
@@ -69,7 +312,7 @@ class Receiver:
         self._overLimitAt = 0.0
         self._first = b""
 
-    def isAnew(self, prepare: Prepare) -> bool:
+    def restartsConnection(self, prepare: Prepare) -> bool:
         """Whether a Prepare for a connection that is over starts another one."""
         plain = self._keys.open(prepare.data)
         if plain is None or prepare.data[:IV_LENGTH] == self._first:
@@ -141,7 +384,7 @@ class Receiver:
             elif isinstance(frame, StreamData):
                 incoming.data.append(frame)
             elif not isinstance(frame, _CLOSING):
-                HEARD[type(frame)](state, frame)
+                FRAME_HANDLERS[type(frame)](state, frame)
 
     def _open(self, incoming: Incoming, streamID: int) -> None:
         """Open a stream that the peer names for the first time; nothing happens to closed ones."""
@@ -154,7 +397,7 @@ class Receiver:
             stream.closeCode = ErrorCode.STREAM_STATE_ERROR
             stream.closeMessage = "the connection is closing"
             state.abortStream(stream, None)
-            state.controls.add(StreamClose.type, streamID)
+            state.controlFrames.add(StreamClose.type, streamID)
             return
         incoming.hasOpened = True
         state.events.append(StreamOpened(streamID))
@@ -278,8 +521,8 @@ class Receiver:
         for frame in packet.frames:
             isHalf = isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode)
             if isinstance(frame, _CLOSING) and not isHalf:
-                HEARD[type(frame)](self._state, frame)
-        if self._state.overtaking:
+                FRAME_HANDLERS[type(frame)](self._state, frame)
+        if self._state.earlyCloses:
             self._state.hearHeld()
 
     # --- The answer --------------------------------------------------------------------------

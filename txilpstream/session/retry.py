@@ -13,7 +13,7 @@ from typing import Final
 from txilpstream.errors import RejectSeen
 from txilpstream.wire.ilp import ERROR_NAMES, Reject
 
-__all__ = ["Patience"]
+__all__ = ["RetryPolicy"]
 
 EPISODE: Final = 1.0
 """Seconds: a packet sent earlier after the last reject belongs to the same episode."""
@@ -42,7 +42,7 @@ _MOST_TEXT: Final = 200
 """Characters of a message that are remembered."""
 
 
-class Patience:
+class RetryPolicy:
     """
     What a sender has met since the last fulfill.
 

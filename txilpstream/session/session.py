@@ -10,28 +10,412 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from txilpstream.amounts import checkAmount
+from txilpstream.amounts import U64_MAX, checkAmount
 from txilpstream.crypto.keys import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError
-from txilpstream.session.acknowledgements import Settlement
+from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, RejectSeen, StreamError
+from txilpstream.session.acknowledgements import Acknowledgements, Evidence
 from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguration
 from txilpstream.session.deadlines import Deadlines
-from txilpstream.session.events import Event, KeyWorn
-from txilpstream.session.evidence import Evidence
-from txilpstream.session.incoming import Incoming
-from txilpstream.session.offers import Offers
-from txilpstream.session.packetbuilder import Outgoing, Packer
+from txilpstream.session.events import Event, KeyExhausted
+from txilpstream.session.exchangerate import ExchangeRate
+from txilpstream.session.packetbuilder import Outgoing, PacketBuilder
 from txilpstream.session.path import NEVER, Path
-from txilpstream.session.receiver import Receiver
-from txilpstream.session.sender import Sender
-from txilpstream.session.standing import Standing
+from txilpstream.session.receiver import Incoming, Receiver
+from txilpstream.session.sender import Offers, Sender
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.streams.flowcontrol import ByteBudget
+from txilpstream.session.streams.streams import OPEN, SessionStream
 from txilpstream.session.tracing import Tracer
-from txilpstream.wire.frames import ConnectionClose
+from txilpstream.wire.frames import (
+    ConnectionClose,
+    ConnectionMaxData,
+    ConnectionStreamIDBlocked,
+    StreamClose,
+    StreamData,
+    StreamMaxData,
+    StreamMaxMoney,
+)
 from txilpstream.wire.ilp import Prepare
 
-__all__ = ["Outgoing", "Session"]
+__all__ = ["Outgoing", "Session", "Standing", "StreamCommands"]
+
+
+class StreamCommands:
+    """The part of a L{txilpstream.session.session.Session} that commands streams."""
+
+    __slots__ = ("_configuration", "_state")
+
+    def __init__(self, configuration: SessionConfiguration, state: SessionState) -> None:
+        self._configuration = configuration
+        self._state = state
+
+    def stream(self, streamID: int) -> SessionStream:
+        """
+        The state of a stream, for reading its totals.
+
+        @raise LocalError: if it is not open.
+        """
+        return self._state.streams.get(streamID)
+
+    def openStream(self) -> int:
+        """
+        Open a stream and give its id; it waits if the peer takes no more for now.
+
+        @raise LocalError: if the connection is closed or closing.
+        """
+        self._checkOpen()
+        streams, controlFrames = self._state.streams, self._state.controlFrames
+        stream = streams.openLocal()
+        controlFrames.add(StreamData.type, stream.streamID)
+        if stream.streamID > streams.peerMaxStreamID:
+            controlFrames.add(ConnectionStreamIDBlocked.type)
+        return stream.streamID
+
+    def startStream(self, streamID: int, receiveMax: int | None) -> None:
+        """
+        The application has seen a stream: tell the peer what it takes.
+
+        @param receiveMax: in this end's units, unless it was set already.
+        """
+        stream = self._state.streams.open.get(streamID)
+        if stream is None:
+            return
+        if receiveMax is not None and not stream.moneyIn.receiveMax:
+            stream.moneyIn.receiveMax = checkAmount("the total to receive", receiveMax)
+        stream.isStarted = True
+        if self._state.isReachable:
+            self._tell(stream, StreamMaxMoney.type, StreamMaxData.type)
+
+    def sendData(self, streamID: int, data: bytes) -> None:
+        """
+        Offer bytes on a stream.
+
+        @raise LocalError: if its sending half is closed.
+        """
+        stream = self._sendable(streamID)
+        stream.queue.write(data)
+        self._state.streams.unsent += len(data)
+        self._state.streams.refresh(stream)
+
+    def sendMoney(self, streamID: int, sourceAmount: int) -> None:
+        """
+        Offer more money on a stream.
+
+        @raise LocalError: if it is not an amount of at least 1, or the sending half is closed.
+        """
+        checkAmount("the amount to send", sourceAmount, minimum=1)
+        stream = self._sendable(streamID)
+        self.setSendMax(streamID, stream.moneyOut.sendMax + sourceAmount)
+
+    def setSendMax(self, streamID: int, sourceAmount: int) -> None:
+        """
+        Offer so much money in all on a stream.
+
+        @raise LocalError: if it is less than has left, or not an amount.
+        """
+        stream = self._sendable(streamID)
+        checkAmount(
+            "the total to send", sourceAmount, minimum=stream.moneyOut.left, maximum=U64_MAX
+        )
+        money = stream.moneyOut
+        money.offered += max(0, sourceAmount - money.sendMax)
+        money.sendMax = sourceAmount
+        self._state.streams.refresh(stream)
+
+    def withdrawMoney(self, streamID: int, sourceAmount: int) -> int:
+        """
+        Take back what was offered and has not left, at most so much; gives how much it was.
+
+        @raise LocalError: if it is not an amount.
+        """
+        checkAmount("the amount to withdraw", sourceAmount)
+        stream = self._state.streams.open.get(streamID)
+        if stream is None:
+            return 0
+        taken = min(sourceAmount, stream.moneyOut.unsent)
+        stream.moneyOut.sendMax -= taken
+        self._state.streams.refresh(stream)
+        self._state.settleStream(stream)
+        return taken
+
+    def setReceiveMax(self, streamID: int, amount: int) -> None:
+        """
+        Accept so much money in all on a stream, in this end's units.
+
+        @raise LocalError: if it is not an amount, or less than the peer was told before.
+        """
+        stream = self._state.streams.get(streamID)
+        money = stream.moneyIn
+        checkAmount("the total to receive", amount)
+        if money.isTold and amount < money.receiveMax:
+            raise LocalError(
+                f"the total to receive cannot fall from {money.receiveMax} to {amount}: the peer "
+                "relies on it (RFC 29 section 4.4.4)"
+            )
+        money.receiveMax = amount
+        self._tell(stream, StreamMaxMoney.type)
+
+    def consumeData(self, streamID: int, count: int = U64_MAX) -> bytes:
+        """Take bytes that arrived, in order, at most so many; that lets the peer send more."""
+        state = self._state
+        stream = state.streams.open.get(streamID)
+        if stream is None or not stream.data.waiting:
+            return b""
+        data = stream.data.take(count)
+        size = len(data)
+        streams = state.streams
+        streams.budget.give(size)
+        stream.grant.consumed += size
+        streams.grant.consumed += size
+        if state.destination:
+            if stream.grant.isDue() and not stream.isEnded:
+                state.controlFrames.add(StreamMaxData.type, streamID)
+            if streams.grant.isDue():
+                state.controlFrames.add(ConnectionMaxData.type)
+        if stream.isEnded:
+            state.finishStream(stream)
+        return data
+
+    def closeStream(self, streamID: int) -> None:
+        """Close the sending half when all is delivered and settled; twice does no harm."""
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None and stream.advance("close"):
+            self._state.settleStream(stream)
+
+    def sendWithMoney(self, streamID: int, data: bytes) -> None:
+        """
+        Offer bytes that go with the first money of the stream, and again while it is refused.
+
+        @raise LocalError: if they do not fit into a packet, or data or money left already.
+        """
+        stream = self._sendable(streamID)
+        most = min(self._configuration.fragmentSize, stream.sendCredit.room)
+        if len(data) > most:
+            raise LocalError(
+                f"{len(data)} bytes do not fit beside money: at most {most} do; write the rest "
+                "to the stream"
+            )
+        if not stream.queue.isEmpty or stream.queue.offset or stream.moneyOut.left:
+            raise LocalError(f"stream {streamID} was used before: use a new one")
+        stream.queue.write(data)
+        self._state.streams.unsent += len(data)
+        stream.sendsDataWithMoney = bool(data)
+        self._state.streams.refresh(stream)
+
+    def setDeliverMax(self, streamID: int, destinationAmount: int) -> None:
+        """
+        Deliver so much in all on a stream, in the peer's units, for at most what is offered.
+
+        @raise LocalError: if it is not an amount of at least 1, or the sending half is closed.
+        """
+        checkAmount("the total to deliver", destinationAmount, minimum=1)
+        money = self._sendable(streamID).moneyOut
+        money.deliverMax, money.isBounded = destinationAmount, True
+
+    def stopMoney(self, streamID: int) -> None:
+        """Let no money leave on a stream any more, that which comes back with a reject included."""
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.moneyOut.isStopped = True
+
+    def setReserve(self, streamID: int, sourceAmount: int) -> None:
+        """Let no more than so much money leave on a stream in all, until more is reserved."""
+        checkAmount("the reserve", sourceAmount)
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.moneyOut.reserved, stream.moneyOut.isBounded = sourceAmount, True
+            self._state.streams.refresh(stream)
+
+    def ignoreStream(self, streamID: int) -> None:
+        """
+        Nobody is there any more to be told of money: what still comes is refused.
+
+        The peer's half is over with ours: ilp-protocol-stream does not say that it closes after
+        we have, and would never get its place back.
+        """
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None:
+            stream.refusesMoney = stream.isEnded = True
+            self._state.streams.forgetData(stream)
+            self._state.finishStream(stream)
+
+    def ping(self) -> None:
+        """Say something, so that the connection is not taken for idle at either end."""
+        if self._state.destination:
+            self._state.controlFrames.add(ConnectionMaxData.type)
+
+    def abortStream(
+        self, streamID: int, error: StreamError | None, code: int, message: str = ""
+    ) -> None:
+        """End both halves of a stream now and tell the peer why."""
+        stream = self._state.streams.open.get(streamID)
+        if stream is not None and not stream.isAborted:
+            stream.closeCode, stream.closeMessage = code, message[:LONGEST_MESSAGE]
+            self._state.abortStream(stream, error)
+            self._state.controlFrames.add(StreamClose.type, streamID)
+
+    def _checkOpen(self) -> None:
+        state = self._state
+        if state.isKeyExhausted:
+            raise LocalError(
+                f"the key of this connection has encrypted {state.encrypted} of the "
+                f"{self._configuration.maximumPacketCount} packets that it may: open another "
+                "connection with new credentials"
+            )
+        if state.isClosed or state.isLeaving:
+            raise LocalError("the connection is closed: open another one")
+
+    def _sendable(self, streamID: int) -> SessionStream:
+        stream = self._state.streams.get(streamID)
+        if stream.state != OPEN:
+            raise LocalError(f"the sending half of stream {streamID} is closed")
+        return stream
+
+    def _tell(self, stream: SessionStream, *kinds: int) -> None:
+        """Say limits of a stream, unless the peer may not yet hear of it or cannot be reached."""
+        state = self._state
+        if state.destination and (
+            stream.hasOpened or stream.streamID <= state.streams.peerMaxStreamID
+        ):
+            for kind in kinds:
+                state.controlFrames.add(kind, stream.streamID)
+
+
+class Standing(StreamCommands):
+    """The part of a L{txilpstream.session.session.Session} that answers questions."""
+
+    __slots__ = ("_offers", "_packetBuilder", "_path", "_receiver", "_sender")
+
+    _offers: Offers
+    _packetBuilder: PacketBuilder
+    _path: Path
+    _receiver: Receiver
+    _sender: Sender
+
+    @property
+    def isClosed(self) -> bool:
+        """Whether the connection is over."""
+        return self._state.isClosed
+
+    @property
+    def isClosing(self) -> bool:
+        """Whether no streams can be opened any more."""
+        return self._state.isClosed or self._state.isLeaving
+
+    @property
+    def isKeyExhausted(self) -> bool:
+        """Whether its key has encrypted almost all that it may: new credentials are needed."""
+        return self._state.isKeyExhausted
+
+    @property
+    def packetsEncrypted(self) -> int:
+        """How many packets, answers included, this end has encrypted under its key."""
+        return self._state.encrypted
+
+    @property
+    def packetsLeft(self) -> int:
+        """How many packets, answers included, this end may still encrypt under its key."""
+        return max(0, self._configuration.maximumPacketCount - self._state.encrypted)
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether nothing is in flight, held or waiting to be sent or read."""
+        streams = self._state.streams
+        return (
+            not self._path.inFlight.packets
+            and not self._sender.hasWork
+            and streams.isQuiet()
+            and not any(stream.data.held for stream in streams.open.values())
+        )
+
+    @property
+    def hasPeer(self) -> bool:
+        """Whether the peer has proved that it knows the secret."""
+        return self._state.hasAnswered
+
+    @property
+    def peerClosed(self) -> bool:
+        """Whether the connection is over because the peer closed it in good order."""
+        state = self._state
+        return state.isClosed and state.error is None and not state.isDraining
+
+    @property
+    def isUsed(self) -> bool:
+        """
+        Whether the peer was told, or has sent, what a session that takes this one's place would
+        have to know: limits that were raised, data, money, streams.
+        """
+        streams = self._state.streams
+        return bool(
+            streams.open
+            or streams.grant.received
+            or streams.maxStreamID != self._configuration.maximumStreamID
+        )
+
+    def isFull(self, stream: SessionStream) -> bool:
+        """Whether so much waits to leave, on a stream or on all, that its producer is to pause."""
+        return (
+            stream.queue.unsent >= self._configuration.streamHighWater
+            or self._state.streams.unsent >= self._configuration.connectionHighWater
+        )
+
+    @property
+    def isLow(self) -> bool:
+        """Whether what waits to leave does not fill a packet."""
+        return self._state.streams.unsent < self._configuration.fragmentSize
+
+    @property
+    def inFlight(self) -> int:
+        """How many packets wait for an answer."""
+        return len(self._path.inFlight.packets)
+
+    @property
+    def packetRate(self) -> float:
+        """How many packets per second may leave."""
+        return self._path.control.packetRate
+
+    @property
+    def rejects(self) -> tuple[RejectSeen, ...]:
+        """Every kind of reject that was met."""
+        return self._path.retryPolicy.rejects
+
+    def restartsConnection(self, prepare: Prepare) -> bool:
+        """
+        Whether a Prepare for a connection that is over can only be the start of another one under
+        the same secret: its sequence has begun again, or it brings money after the peer's close.
+        """
+        return self._receiver.restartsConnection(prepare)
+
+    @property
+    def refusal(self) -> str | None:
+        """What the peer said beside a refusal, None if nothing."""
+        return self._state.refusal
+
+    @property
+    def peerAddress(self) -> str:
+        """Where packets go; empty while that is not known."""
+        return self._state.destination
+
+    @property
+    def peerAsset(self) -> tuple[str, int] | None:
+        """The peer's asset code and scale, None until it tells them."""
+        return self._state.assetDetails
+
+    @property
+    def exchangeRate(self) -> ExchangeRate:
+        """What is known of the rate, for reading."""
+        return self._path.rate
+
+    @property
+    def mostPerPacket(self) -> int:
+        """The most that one packet carries for now, in source units, as far as it is known."""
+        return self._path.mostPerPacket
+
+    @property
+    def nextSequence(self) -> int:
+        """The number of the next packet."""
+        return self._packetBuilder.sequence
+
 
 LONGEST_REASON: Final = 500
 """Characters of a refusal's reason."""
@@ -54,7 +438,7 @@ class Session(Standing):
     C{now} is in seconds since the epoch and never goes back.
     """
 
-    __slots__ = ("_deadlines", "_settlement", "_wearsAt")
+    __slots__ = ("_acknowledgements", "_deadlines", "_wearsAt")
 
     def __init__(
         self,
@@ -72,12 +456,12 @@ class Session(Standing):
         path = self._path = Path(configuration)
         if configuration.trace is not None:
             state.tracer = Tracer(configuration.trace, path)
-        packer = self._packer = Packer(state, path, keys, randomBytes)
-        offers = self._offers = Offers(state, path, packer)
-        sender = self._sender = Sender(state, path, packer, offers)
+        packetBuilder = self._packetBuilder = PacketBuilder(state, path, keys, randomBytes)
+        offers = self._offers = Offers(state, path, packetBuilder)
+        sender = self._sender = Sender(state, path, packetBuilder, offers)
         deadlines = self._deadlines = Deadlines(configuration, state, path, offers, sender)
-        evidence = Evidence(state, path, packer)
-        self._settlement = Settlement(state, path, keys, offers, evidence, deadlines)
+        evidence = Evidence(state, path, packetBuilder)
+        self._acknowledgements = Acknowledgements(state, path, keys, offers, evidence, deadlines)
         self._receiver = Receiver(state, keys, randomBytes)
         most = configuration.maximumPacketCount
         self._wearsAt = min(most - most // WORN_PART, most - 1)
@@ -90,12 +474,12 @@ class Session(Standing):
 
     def receiveReply(self, sequence: int, data: bytes, *, now: float) -> None:
         """The bytes of an answer came."""
-        self._settlement.receive(sequence, data, now)
+        self._acknowledgements.receive(sequence, data, now)
         self._afterSettling(now)
 
     def receiveNotSent(self, sequence: int, *, now: float) -> None:
         """A packet certainly never left this machine."""
-        self._settlement.notSent(sequence, now)
+        self._acknowledgements.notSent(sequence, now)
         self._afterSettling(now)
 
     def receiveNoReply(self, sequence: int, *, now: float, isLinkDown: bool = False) -> None:
@@ -105,19 +489,19 @@ class Session(Standing):
         @param isLinkDown: whether that is since the way to the next node was lost, and so says
             nothing of how much the path takes.
         """
-        self._settlement.unanswered(sequence, now, isLinkDown)
+        self._acknowledgements.unanswered(sequence, now, isLinkDown)
         self._afterSettling(now)
 
     def receiveReconnect(self, *, now: float) -> None:
         """The way to the peer was lost and is there again."""
-        self._path.patience.reconnected(now)
+        self._path.retryPolicy.reconnected(now)
         self._path.control.pathChanged(now)
 
     def receiveTimeout(self, *, now: float) -> None:
         """The moment of L{nextTimeout} has come, or any other."""
         if self._sender.wakeAt <= now:
             self._sender.wakeAt = NEVER  # nextPacket says the next, if it is asked
-        self._settlement.expire(now)
+        self._acknowledgements.expire(now)
         self._deadlines.check(now)
         self._endIfDrained()
 
@@ -149,23 +533,23 @@ class Session(Standing):
 
         @raise LocalError: if it is not an amount of at least 1.
         """
-        self._offers.probing.ask(checkAmount("the amount to measure", sourceAmount, minimum=1))
+        self._offers.rateProbe.ask(checkAmount("the amount to measure", sourceAmount, minimum=1))
 
     def forgetRate(self) -> None:
         """Nobody waits for the rate any more that L{measureRate} asked for."""
-        self._offers.probing.forget()
+        self._offers.rateProbe.forget()
 
     def setTotal(self, sourceAmount: int) -> None:
         """Say that so much and no more will ever be offered: the rate is needed for that only."""
-        self._offers.probing.total = sourceAmount
+        self._offers.rateProbe.total = sourceAmount
 
     def requireRate(self) -> None:
         """Let no money leave before the rate is measured, if it is not known."""
-        self._offers.probing.isNeeded = not self._path.rate.isKnown
+        self._offers.rateProbe.isNeeded = not self._path.rate.isKnown
 
     def reserveSequences(self, first: int) -> None:
         """Use no sequence from this one on, until more are reserved."""
-        self._packer.reserved = first
+        self._packetBuilder.reserved = first
 
     def wouldAccept(self, incoming: Incoming, *, now: float) -> bool:
         """Whether it makes sense to ask the application about a packet of money."""
@@ -246,10 +630,10 @@ class Session(Standing):
         @return: whether there are any.
         """
         state, most = self._state, self._configuration.maximumPacketCount
-        if not state.isWorn:
-            state.isWorn = state.isLeaving = True
+        if not state.isKeyExhausted:
+            state.isKeyExhausted = state.isLeaving = True
             if not state.isClosed:
-                state.events.append(KeyWorn(most - state.encrypted))
+                state.events.append(KeyExhausted(most - state.encrypted))
         self._wearsAt = min(most - most // CLOSING_PART, most - 1)
         if state.encrypted >= self._wearsAt:
             self._wearsAt = most - 1
@@ -288,4 +672,4 @@ class Session(Standing):
             state.end(None)
         elif not state.hasSaidClose:
             state.hasSaidClose = True
-            state.controls.add(ConnectionClose.type)
+            state.controlFrames.add(ConnectionClose.type)

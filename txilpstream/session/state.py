@@ -10,9 +10,8 @@ from math import inf
 from typing import Any, Final
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
-from txilpstream.session.announcer import Announcer
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.controlframes import ControlQueue
+from txilpstream.session.controlframes import Announcer, ControlFrames
 from txilpstream.session.events import (
     ConnectionClosed,
     DataDrained,
@@ -22,9 +21,8 @@ from txilpstream.session.events import (
     StreamClosed,
     StreamEnded,
 )
-from txilpstream.session.stream import DRAINING, SessionStream
 from txilpstream.session.streams.flowcontrol import ByteBudget
-from txilpstream.session.streams.streams import Streams
+from txilpstream.session.streams.streams import DRAINING, SessionStream, Streams
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionMaxData,
@@ -40,7 +38,7 @@ LONGEST_MESSAGE: Final = 200
 """Characters of a close message that are sent: it must fit into a packet with others."""
 
 
-OVERTAKING: Final = 1.0
+EARLY_CLOSE_TIMEOUT: Final = 1.0
 """Seconds for which a stream may still get what its peer sent before it said, in an answer, that it
 closes: a Prepare is hardly longer on its way than the answer that overtook it."""
 
@@ -60,7 +58,7 @@ class SessionState:
     @ivar assetDetails: the peer's asset code and scale, None until it tells them.
     @ivar isLeaving: whether no streams are opened any more; when none is open it is closed.
     @ivar isDraining: whether the connection is to be closed when all is sent.
-    @ivar isWorn: whether its key has encrypted almost as many packets as it may.
+    @ivar isKeyExhausted: whether its key has encrypted almost as many packets as it may.
     @ivar hasSaidClose: whether our half is closed and the peer's is not (RFC 29 section 4.6).
     @ivar isPeerDone: whether the peer's half is closed and ours is not.
     @ivar isClosed: whether it is over.
@@ -79,8 +77,9 @@ class SessionState:
         "closeCode",
         "closeMessage",
         "configuration",
-        "controls",
+        "controlFrames",
         "destination",
+        "earlyCloses",
         "encrypted",
         "error",
         "events",
@@ -89,11 +88,10 @@ class SessionState:
         "heardAt",
         "isClosed",
         "isDraining",
+        "isKeyExhausted",
         "isLeaving",
         "isPeerDone",
         "isValidated",
-        "isWorn",
-        "overtaking",
         "owesClose",
         "refusal",
         "streams",
@@ -106,7 +104,7 @@ class SessionState:
         self.configuration = configuration
         self.streams = Streams(configuration, budget)
         self.announcer = Announcer(configuration, self.streams)
-        self.controls = ControlQueue(self.announcer.build)
+        self.controlFrames = ControlFrames(self.announcer.build)
         self.events: list[Event] = []
         self.destination = configuration.destinationAddress
         self.isValidated = not configuration.isServer
@@ -115,12 +113,12 @@ class SessionState:
         self.assetDetails: tuple[str, int] | None = None
         self.isLeaving = False
         self.isDraining = False
-        self.isWorn = False
+        self.isKeyExhausted = False
         self.hasSaidClose = False
         self.isPeerDone = False
         self.isClosed = False
         self.owesClose = False
-        self.overtaking: dict[int, float] = {}
+        self.earlyCloses: dict[int, float] = {}
         self.error: StreamError | None = None
         self.closeCode = ErrorCode.NO_ERROR
         self.closeMessage = ""
@@ -130,15 +128,15 @@ class SessionState:
         self.refusal: str | None = None
         self.tracer: Any = None
         if not configuration.isServer:
-            self.controls.add(ConnectionNewAddress.type)
+            self.controlFrames.add(ConnectionNewAddress.type)
             self.introduce()
 
     def introduce(self) -> None:
         """Tell the peer who we are and how much we take."""
         if self.configuration.sourceAssetCode is not None:
-            self.controls.add(ConnectionAssetDetails.type)
+            self.controlFrames.add(ConnectionAssetDetails.type)
         if self.isReachable:
-            self.controls.add(ConnectionMaxData.type)
+            self.controlFrames.add(ConnectionMaxData.type)
 
     @property
     def isReachable(self) -> bool:
@@ -168,7 +166,7 @@ class SessionState:
 
     def abortStream(self, stream: SessionStream, error: StreamError | None) -> None:
         """End both halves of a stream now; what was not sent never will be."""
-        stream.isAborted = stream.isEnded = stream.isDeaf = True
+        stream.isAborted = stream.isEnded = stream.refusesMoney = True
         stream.advance("abort")
         stream.moneyOut.withdraw()
         streams, mark = self.streams, self.configuration.connectionHighWater
@@ -191,9 +189,9 @@ class SessionState:
         if stream.state == DRAINING and stream.isDrained:
             stream.advance("drained")
             if stream.hasOpened or stream.streamID <= self.streams.peerMaxStreamID:
-                self.controls.add(StreamClose.type, stream.streamID)
+                self.controlFrames.add(StreamClose.type, stream.streamID)
             else:  # the peer never heard of it, and need not
-                stream.isEnded = stream.isDeaf = True
+                stream.isEnded = stream.refusesMoney = True
                 self.acknowledgeClose(stream)
                 return
         self.finishStream(stream)
@@ -208,9 +206,9 @@ class SessionState:
         """Forget a stream of which nothing is left."""
         if stream.isOver:
             self.report(stream, None)
-            self.controls.drop(stream.streamID)
+            self.controlFrames.drop(stream.streamID)
             if self.streams.drop(stream):
-                self.controls.add(ConnectionMaxStreamID.type)
+                self.controlFrames.add(ConnectionMaxStreamID.type)
 
     def halfClose(self, code: int) -> bool:
         """
@@ -230,7 +228,7 @@ class SessionState:
     def endReceiving(self, stream: SessionStream) -> None:
         """The peer sends no more on a stream."""
         if not stream.isEnded:
-            stream.isEnded = stream.isDeaf = True
+            stream.isEnded = stream.refusesMoney = True
             self.events.append(StreamEnded(stream.streamID))
             self.finishStream(stream)
 
@@ -251,13 +249,13 @@ class SessionState:
                 return False
         elif stream.isEnded:
             return False
-        self.overtaking.setdefault(frame.streamID, now + OVERTAKING)
+        self.earlyCloses.setdefault(frame.streamID, now + EARLY_CLOSE_TIMEOUT)
         return True
 
     def hearHeld(self, now: float = inf) -> None:
         """Let the streams end whose close was held until now."""
-        for streamID in [each for each, until in self.overtaking.items() if until <= now]:
-            del self.overtaking[streamID]
+        for streamID in [each for each, until in self.earlyCloses.items() if until <= now]:
+            del self.earlyCloses[streamID]
             stream = self.streams.open.get(streamID)
             if stream is not None:
                 self.endReceiving(stream)

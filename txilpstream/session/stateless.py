@@ -20,7 +20,6 @@ from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.errors import DecodeError, ErrorCode, LocalError
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
-from txilpstream.session.replyframes import fit
 from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
@@ -44,6 +43,7 @@ from txilpstream.wire.packet import (
     decodeHeader,
     decodePacket,
     encodePacket,
+    fit,
 )
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "agree", "recognise"]

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.errors import StreamError
-from txilpstream.session.inflight import SentPacket
-from txilpstream.session.path import Path
+from txilpstream.session.path import Path, SentPacket
 
 __all__ = ["Tracer"]
 
@@ -73,7 +72,7 @@ class Tracer:
             streamID=sent.stream.streamID if sent.stream is not None else 0,
             isProbe=sent.isProbe,
         )
-        self.controls(now)
+        self.controlFrames(now)
 
     def fulfilled(self, sent: SentPacket, delivered: int, isLate: bool, now: float) -> None:
         """A packet was fulfilled; C{delivered} is what the peer says arrived."""
@@ -89,7 +88,7 @@ class Tracer:
                 roundTrip=now - sent.sentAt,
             )
         self._bytes.pop(sent.sequence, None)
-        self.controls(now)
+        self.controlFrames(now)
 
     def rejected(
         self,
@@ -113,19 +112,19 @@ class Tracer:
                 isByPeer=isByPeer,
             )
         self._bytes.pop(sent.sequence, None)
-        self.controls(now)
+        self.controlFrames(now)
 
     def doubted(self, sent: SentPacket, now: float) -> None:
         """Nobody knows what became of a packet."""
         self._packet("packetDoubted", sent, now)
-        self.controls(now)
+        self.controlFrames(now)
 
     def notSent(self, sent: SentPacket, now: float) -> None:
         """A packet certainly never left."""
         self._packet("packetNotSent", sent, now)
         self._bytes.pop(sent.sequence, None)
 
-    def controls(self, now: float) -> None:
+    def controlFrames(self, now: float) -> None:
         """Tell what has changed of the limits that the sender keeps to."""
         path = self._path
         control = path.control

@@ -1,1 +1,1 @@
-"""Room."""
+"""SPSP (RFC 9): payment pointers, asked for and answered."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount, clamp, splitShares
 from txilpstream.errors import LocalError
-from txilpstream.test.support import forAll, uint64
+from txilpstream.test.support.strategies import forAll, uint64
 
 ratios = st.builds(Ratio, uint64, st.integers(1, U64_MAX))
 

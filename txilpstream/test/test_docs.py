@@ -24,8 +24,8 @@ from txilpstream.cli import main as cli
 from txilpstream.cli.commands import demo as democommand
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.service.service import Options
-from txilpstream.test.connected import LEFT, RIGHT, run
-from txilpstream.test.documents import (
+from txilpstream.test.support.connected import LEFT, RIGHT, run
+from txilpstream.test.support.documents import (
     CHECKOUT,
     MISSING,
     PAGES,

@@ -11,12 +11,11 @@ from txilpstream.errors import (
     DecodeError,
     ErrorCode,
     LocalError,
-    PaymentError,
-    PaymentResult,
     PeerError,
     RejectSeen,
     StreamError,
 )
+from txilpstream.interfaces import PaymentError, PaymentResult
 
 REJECT = RejectSeen("T04", "Insufficient Liquidity", "g.connector", "no more", 500, 3)
 

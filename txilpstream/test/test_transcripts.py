@@ -13,8 +13,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.crypto.keys import SessionKeys, conditionOf
-from txilpstream.test.replay import CannotReplay, play
-from txilpstream.test.wires import playWire
+from txilpstream.test.support.replay import CannotReplay, play
+from txilpstream.test.support.wires import playWire
 from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decode
 
 FOLDER = Path(__file__).parent / "transcripts"

@@ -16,7 +16,7 @@ from txilpstream.errors import DecodeError
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import StreamOpened
 from txilpstream.session.session import Session
-from txilpstream.test.documents import CHECKOUT, MISSING
+from txilpstream.test.support.documents import CHECKOUT, MISSING
 from txilpstream.wire.frames import FRAME_TYPES, ConnectionClose, Frame
 from txilpstream.wire.ilp import Reject, decodePrepare, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket, encodePacket

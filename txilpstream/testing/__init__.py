@@ -13,8 +13,8 @@ a run can be repeated to the last packet::
         seed=7,
     )
 
-The path keeps the books: what it took at one end and gave at the other, see L{Ledger}. A hop of
-your own is a subclass of L{Hop}.
+The path keeps the books: what it took at one end and gave at the other, see L{PathCounters}. A hop
+of your own is a subclass of L{Hop}.
 """
 
 from txilpstream.testing.delays import Latency, Reorder
@@ -27,7 +27,6 @@ from txilpstream.testing.faults import (
     TamperData,
 )
 from txilpstream.testing.hop import Direction, Gone, Hop, Side, Transit
-from txilpstream.testing.ledger import Ledger
 from txilpstream.testing.limits import (
     Expiry,
     LiquidityBucket,
@@ -35,7 +34,7 @@ from txilpstream.testing.limits import (
     MoneyInFlight,
     PacketRate,
 )
-from txilpstream.testing.path import PathEnd, SimulatedPath
+from txilpstream.testing.path import PathCounters, PathEnd, SimulatedPath
 from txilpstream.testing.rates import Rate, linearDrift
 
 __all__ = [
@@ -45,12 +44,12 @@ __all__ = [
     "Gone",
     "Hop",
     "Latency",
-    "Ledger",
     "LiquidityBucket",
     "Loss",
     "MaximumPacketAmount",
     "MoneyInFlight",
     "PacketRate",
+    "PathCounters",
     "PathEnd",
     "Rate",
     "RejectWith",

@@ -6,16 +6,17 @@ This module knows no hop in particular.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from txilpstream.errors import LocalError
 from txilpstream.wire.ilp import ERROR_NAMES, Fulfill, Prepare, Reject
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
+    from random import Random
 
-    from txilpstream.testing.path import SimulatedPath
+    from twisted.internet.defer import Deferred
 
 __all__ = ["Direction", "Gone", "Hop", "Side", "Transit", "checkProbability", "checkSeconds"]
 
@@ -56,8 +57,8 @@ class Transit:
     @ivar farReply: what they were decoded to.
     @ivar hasLeft: whether it has entered the first hop.
     @ivar isAnswered: whether its sender has been answered, by this or by a copy.
-    @ivar isTaken: whether its amount is in L{Ledger.taken
-        <txilpstream.testing.ledger.Ledger>}, by this or by a copy.
+    @ivar isTaken: whether its amount is in L{PathCounters.taken
+        <txilpstream.testing.path.PathCounters>}, by this or by a copy.
     """
 
     __slots__ = (
@@ -112,6 +113,29 @@ class Transit:
         return twin
 
 
+class HopPath(Protocol):
+    """What a hop uses of its path."""
+
+    random: Random
+    startedAt: float
+
+    @property
+    def now(self) -> float:
+        """The reactor's seconds."""
+
+    def wallTime(self) -> float:
+        """Seconds since the epoch."""
+
+    def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
+        """Call later."""
+
+    def sendOn(self, hop: Hop, packet: Transit) -> None:
+        """Send a packet on from a hop."""
+
+    def sendBack(self, hop: Hop, packet: Transit, reject: Reject) -> None:
+        """Send a reply back from a hop."""
+
+
 class Hop:
     """
     One thing that happens to packets on a path; a hop of your own overrides the two methods.
@@ -127,7 +151,7 @@ class Hop:
     @ivar address: its own ILP address, C{test.path.hop<index>}.
     """
 
-    path: SimulatedPath
+    path: HopPath
     address: str = ""
 
     def __init__(self, *, direction: Direction = "both") -> None:

@@ -7,26 +7,246 @@ This module joins ends, hops and time; how packets move is in C{way}.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
 from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from txilpstream.errors import ConnectionEnded, LocalError
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.base import PluginBase
-from txilpstream.testing.hop import Hop, Side, Transit
-from txilpstream.testing.ledger import Ledger
+from txilpstream.testing.hop import Gone, Hop, Side, Transit
 from txilpstream.testing.schedule import Agenda
-from txilpstream.testing.way import ADDRESS, Way
-from txilpstream.wire.ildcp import AccountDetails, encodeResponse
-from txilpstream.wire.ilp import Reject
+from txilpstream.wire.ildcp import AccountDetails, encodeResponse, isRequest
+from txilpstream.wire.ilp import (
+    ERROR_NAMES,
+    Fulfill,
+    Reject,
+    decodePrepare,
+    decodeReply,
+    encodeFulfill,
+    encodePrepare,
+    encodeReject,
+)
 
-__all__ = ["LEFT", "RIGHT", "PathEnd", "SimulatedPath"]
+__all__ = ["ADDRESS", "LEFT", "RIGHT", "PathCounters", "PathEnd", "SimulatedPath", "Way"]
+
+
+@dataclass(slots=True)
+class PathCounters:
+    """
+    The books of one direction. IL-DCP requests, which the path answers itself, are not in them.
+
+    @ivar packets: Prepares that entered the path.
+    @ivar delivered: Prepares that the other end's handler was given, duplicates each for itself.
+    @ivar fulfilled: answers that were Fulfills with the right preimage.
+    @ivar wrong: answers that were Fulfills with a wrong preimage.
+    @ivar rejects: answers that were Rejects, by code.
+    @ivar taken: the amounts, as the sender sent them, of packets whose Fulfill with the right
+        preimage came back through all hops, counted just before the sender's Deferred fires; and
+        of those whose Fulfill was lost in the hop nearest to the sender, who never hears of it.
+    @ivar given: the amounts of the Prepares that the other end's handler fulfilled with the right
+        preimage, in its units, counted when its reply comes; duplicates each for itself.
+    """
+
+    packets: int = 0
+    delivered: int = 0
+    fulfilled: int = 0
+    wrong: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    taken: int = 0
+    given: int = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Packets that are underway or have vanished."""
+        return self.packets - self.fulfilled - self.wrong - self.rejects.total()
+
+
+ADDRESS: Final = "test.path"
+"""Who rejects where there is no hop to do it."""
+
+_log = Logger()
+
+
+class Way:
+    """
+    The packets of one side.
+
+    @ivar hops: those that these packets pass, in the order of the way there.
+    @ivar source: the end that sends.
+    @ivar destination: the end that answers.
+    @ivar counters: what became of them.
+    """
+
+    def __init__(
+        self, agenda: Agenda, hops: Sequence[Hop], source: PathEnd, destination: PathEnd
+    ) -> None:
+        self.hops = tuple(hops)
+        self.source = source
+        self.destination = destination
+        self.counters = PathCounters()
+        self._agenda = agenda
+        self._last = self.hops[-1] if self.hops else Hop()
+
+    def enter(self, packet: Transit) -> None:
+        """Let a packet enter the first hop."""
+        if packet.isAnswered:
+            return
+        packet.hasLeft = True
+        if isRequest(packet.data):
+            self.source.receiveReply(packet, self.source.configuration)
+            return
+        self.counters.packets += 1
+        try:
+            prepare = decodePrepare(packet.data)
+        except DecodeError as error:
+            packet.reply = Reject("F01", ADDRESS, str(error))
+            packet.condition = b""
+            self._answer(packet)
+            return
+        packet.prepare = prepare
+        packet.sourceAmount = prepare.amount
+        packet.condition = prepare.executionCondition
+        self.forward(packet)
+
+    def forward(self, packet: Transit) -> None:
+        """Move a packet on, as far as the hops let it."""
+        hops = self.hops
+        position = packet.position
+        while position < len(hops):
+            hop = hops[position]
+            try:
+                verdict = hop.receivePrepare(packet)
+            except Exception:
+                _log.failure("a hop failed; its Prepare is rejected with T00")
+                verdict = hop.reject("T00")
+            if verdict is None:
+                position += 1
+            elif isinstance(verdict, Reject):
+                packet.position = position
+                packet.reply = verdict
+                self.backward(packet)
+                return
+            else:
+                if not isinstance(verdict, Gone):
+                    packet.position = position + 1
+                    self._agenda.schedule(verdict, self.forward, packet)
+                return
+        packet.position = position
+        self._deliver(packet)
+
+    def backward(self, packet: Transit) -> None:
+        """Move the reply to a packet back, as far as the hops let it."""
+        hops = self.hops
+        position = packet.position
+        while position:
+            position -= 1
+            try:
+                verdict = hops[position].receiveReply(packet)
+            except Exception:
+                _log.failure("a hop failed; the reply goes on as it is")
+                continue
+            if verdict is None:
+                continue
+            if not isinstance(verdict, Gone):
+                packet.position = position
+                self._agenda.schedule(verdict, self.backward, packet)
+            elif verdict is Gone.LOST and position == 0:
+                self._take(packet)
+            return
+        self._answer(packet)
+
+    def _deliver(self, packet: Transit) -> None:
+        """Give a packet to the far end's handler."""
+        prepare = packet.prepare
+        try:
+            data = encodePrepare(
+                prepare.amount,
+                prepare.timestamp,
+                prepare.executionCondition,
+                prepare.destination,
+                prepare.data,
+            )
+        except LocalError:
+            _log.failure("hops made a Prepare that cannot be; it is rejected with T00")
+            packet.reply = self._reject("T00")
+            self.backward(packet)
+            return
+        self.counters.delivered += 1
+        reply = self.destination.receivePrepare(data)
+        if isinstance(reply, Deferred):
+            reply.addCallback(self._cbReply, packet, self.destination.session)
+        else:
+            self._receive(packet, reply)
+            self.backward(packet)
+
+    def _cbReply(self, raw: bytes, packet: Transit, session: int) -> None:
+        """Take a late reply; if the far end has disconnected since, it does not leave it."""
+        self._receive(packet, raw)
+        if self.destination.session == session:
+            self._agenda.schedule(0.0, self.backward, packet)
+
+    def _receive(self, packet: Transit, raw: bytes) -> None:
+        """Take the far end's reply."""
+        try:
+            reply = decodeReply(raw)
+        except DecodeError:
+            _log.failure("a data handler's answer is no reply; its Prepare is rejected with T00")
+            reply = self._reject("T00")
+            raw = encodeReject(reply.code, reply.triggeredBy, reply.message)
+        if (
+            isinstance(reply, Fulfill)
+            and sha256(reply.fulfillment).digest() == packet.prepare.executionCondition
+        ):
+            self.counters.given += packet.prepare.amount
+        packet.rawReply = raw
+        packet.reply = packet.farReply = reply
+
+    def _reject(self, code: str) -> Reject:
+        return Reject(code, self._last.address or ADDRESS, ERROR_NAMES[code])
+
+    def _take(self, packet: Transit) -> bool:
+        """Count the packet's money as taken, once, if the reply proves it."""
+        reply = packet.reply
+        isProof = (
+            isinstance(reply, Fulfill) and sha256(reply.fulfillment).digest() == packet.condition
+        )
+        first = packet.origin or packet
+        if isProof and not first.isTaken:
+            first.isTaken = True
+            self.counters.taken += first.sourceAmount
+        return isProof
+
+    def _answer(self, packet: Transit) -> None:
+        """Give the reply to the sender."""
+        first = packet.origin or packet
+        if first.isAnswered:
+            return
+        first.isAnswered = True
+        reply = packet.reply
+        if isinstance(reply, Reject):
+            self.counters.rejects[reply.code] += 1
+        elif self._take(packet):
+            self.counters.fulfilled += 1
+        else:
+            self.counters.wrong += 1
+        if reply is packet.farReply:
+            raw = packet.rawReply
+        elif isinstance(reply, Fulfill):
+            raw = encodeFulfill(reply.fulfillment, reply.data)
+        else:
+            raw = encodeReject(reply.code, reply.triggeredBy, reply.message, reply.data)
+        self.source.receiveReply(first, raw)
+
 
 LEFT: Final = AccountDetails("test.path.left", 9, "USD")
 """Who the left end is, if not told."""
@@ -189,17 +409,17 @@ class SimulatedPath:
         """The same in seconds since the epoch, by the wall clock."""
         return self.wallClock() - (self.reactor.seconds() - self._agenda.now)
 
-    def ledger(self, side: Side) -> Ledger:
+    def counters(self, side: Side) -> PathCounters:
         """The books of the packets that one side sends."""
-        return self._ways[side].ledger
+        return self._ways[side].counters
 
     def taken(self, side: Side) -> int:
-        """What the path took from one side, in the units of that side; see L{Ledger.taken}."""
-        return self._ways[side].ledger.taken
+        """What the path took from one side, in its units; see L{PathCounters.taken}."""
+        return self._ways[side].counters.taken
 
     def given(self, side: Side) -> int:
-        """What the path gave to one side, in the units of that side; see L{Ledger.given}."""
-        return self._ways["right" if side == "left" else "left"].ledger.given
+        """What the path gave to one side, in its units; see L{PathCounters.given}."""
+        return self._ways["right" if side == "left" else "left"].counters.given
 
     def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
         """

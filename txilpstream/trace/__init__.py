@@ -1,1 +1,1 @@
-"""Room."""
+"""What a connection did, written down and drawn."""

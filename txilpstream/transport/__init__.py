@@ -1,1 +1,1 @@
-"""Room."""
+"""A STREAM connection on Twisted: accounts, clients, servers and streams."""

@@ -11,21 +11,104 @@ import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
 from txilpstream.interfaces import IPlugin
-from txilpstream.turns import Turns
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, decodePrepare, encodeReject
 
-__all__ = ["Account", "accountFor"]
+__all__ = ["Account", "Turns", "accountFor", "checkOpen"]
+
+_log = Logger()
+
+
+class _Sends(Protocol):
+    """A connection, as its account sees it."""
+
+    def turn(self) -> None:
+        """Send what may be sent now."""
+
+    def reconnected(self) -> None:
+        """The plugin lost its peer and has found it again."""
+
+    def abort(self, message: str) -> None:
+        """End now."""
+
+
+@implementer(IPushProducer)
+class Turns:
+    """
+    Gives connections their turns.
+
+    @ivar reactor: where its time comes from.
+    @ivar plugin: what carries its packets.
+    @ivar connections: those that are not over.
+    @ivar isPaused: whether the plugin's way out is full.
+    """
+
+    def __init__(self, reactor: IReactorTime, plugin: Any) -> None:
+        self.reactor = reactor
+        self.plugin = plugin
+        self.isPaused = False
+        self.connections: set[_Sends] = set()
+        self._waiting: dict[_Sends, None] = {}
+        self._stopped: dict[_Sends, None] = {}
+        self._isScheduled = False
+        self._isLost = False
+
+    def forget(self, connection: _Sends) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        self._stopped.pop(connection, None)
+
+    def wake(self, sender: _Sends) -> None:
+        """Give a connection a turn soon."""
+        self._waiting[sender] = None
+        if not self._isScheduled:
+            self._isScheduled = True
+            self.reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._isScheduled = False
+        waiting, self._waiting = self._waiting, {}
+        for sender in waiting:
+            try:
+                sender.turn()
+            except Exception:
+                _log.failure("a connection failed in its turn; others go on")
+
+    def pauseProducing(self) -> None:
+        """The plugin's way out is full, or lost: connections collect, and send no more."""
+        self.isPaused = True
+        self._isLost = not self.plugin.isConnected()
+
+    def resumeProducing(self) -> None:
+        """The plugin takes packets again."""
+        self.isPaused = False
+        if self._isLost:
+            self._isLost = False
+            for connection in list(self.connections):
+                connection.reconnected()
+        for sender in self._stopped:
+            self.wake(sender)
+        self._stopped.clear()
+
+    def stopProducing(self) -> None:
+        """The plugin is gone."""
+        self.isPaused = True
+
+    def waitForPlugin(self, sender: _Sends) -> None:
+        """A connection has more to send once the plugin takes it."""
+        self._stopped[sender] = None
+
 
 _INVALID: Final = encodeReject("F01", "", ERROR_NAMES["F01"])
 _UNREACHABLE: Final = encodeReject("F02", "", ERROR_NAMES["F02"])
@@ -43,8 +126,6 @@ that slept."""
 
 IL_DCP_TIMEOUT: Final = 30.0
 """Seconds within which the parent must have said who we are."""
-
-_log = Logger()
 
 
 Answerer = Callable[[str, Prepare], bytes | Deferred[bytes]]
@@ -302,3 +383,14 @@ def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:
 
         reactor = cast("IReactorTime", installed)
     return Account(reactor, source)
+
+
+def checkOpen(account: Account) -> str:
+    """
+    The address of an account that can receive.
+
+    @raise LocalError: if it has none.
+    """
+    if not account.address:
+        raise LocalError("the account has no address yet: listen, or open it with Account.open")
+    return account.address

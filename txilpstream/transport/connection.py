@@ -7,36 +7,381 @@ within a call that it made itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import NoProtocol
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.amounts import checkAmount
-from txilpstream.asking import ask
-from txilpstream.awaited import Awaited
 from txilpstream.crypto.keys import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError
-from txilpstream.interfaces import NotSent, Refusal
-from txilpstream.opening import openStream
-from txilpstream.producerside import pullAll
+from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, StreamError
+from txilpstream.interfaces import NotSent, PaymentRequest, Refusal
+from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.incoming import Incoming
+from txilpstream.session.events import RateLearned
+from txilpstream.session.receiver import Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.streams.flowcontrol import ByteBudget
-from txilpstream.telling import TOLD
-from txilpstream.timer import Timer
 from txilpstream.transport.account import Account
 from txilpstream.transport.sendrate import MoneyRate
-from txilpstream.transport.stream import Stream
+from txilpstream.transport.stream import Stream, StreamAddress, pullAll
 from txilpstream.wire.ilp import Prepare
 
-__all__ = ["StreamConnection"]
+__all__ = [
+    "EVENT_HANDLERS",
+    "Awaited",
+    "StreamConnection",
+    "Timer",
+    "acceptStream",
+    "ask",
+    "openStream",
+]
 
 _log = Logger()
+
+
+def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes | Deferred[bytes]:
+    """
+    Let a policy judge a packet of money, and answer it so.
+
+    @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}.
+    """
+    prepare = incoming.prepare
+    request = PaymentRequest(
+        prepare.executionCondition,
+        connection.connectionTag,
+        prepare.amount,
+        connection.session.streamAmounts(incoming),
+        prepare.expiresAt,
+        connection.session.peerAddress,
+        b"".join([frame.data for frame in incoming.data]),
+    )
+    try:
+        verdict = policy.judgePayment(request)
+    except Exception:
+        _log.failure("a payment policy raised; its packet is refused")
+        verdict = False
+    if not isinstance(verdict, Deferred):
+        return _answer(verdict, connection, incoming)
+    asked: Deferred[bool | Refusal] = verdict
+    return asked.addCallbacks(
+        lambda judged: _answer(judged, connection, incoming),
+        lambda failure: _ebJudged(failure, connection, incoming),
+    )
+
+
+def _answer(verdict: Any, connection: StreamConnection, incoming: Incoming) -> bytes:
+    refusal = verdict if isinstance(verdict, Refusal) else None
+    return connection.answer(incoming, verdict is True, refusal)
+
+
+def _ebJudged(failure: Failure, connection: StreamConnection, incoming: Incoming) -> bytes:
+    _log.failure("a payment policy failed; its packet is refused", failure)
+    return connection.answer(incoming, False)
+
+
+class Awaited:
+    """
+    The half of a connection that others wait on.
+
+    @ivar session: its state, for reading.
+    @ivar opening: who waits for the peer's first answer.
+    @ivar closing: who waits for the end.
+    @ivar measuring: who waits for the rate.
+    @ivar wearing: who waits for the end of the key.
+    """
+
+    __slots__ = ("closing", "measuring", "opening", "session", "wearing")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.opening: list[Deferred[StreamConnection]] = []
+        self.closing: list[Deferred[None]] = []
+        self.measuring: list[Deferred[RateLearned]] = []
+        self.wearing: list[Deferred[int]] = []
+
+    def wake(self) -> None:
+        """Take a turn soon."""
+        raise NotImplementedError("a connection takes turns")
+
+    def whenOpen(self) -> Deferred[StreamConnection]:
+        """Fires when the peer has answered; fails if the connection ends before."""
+        deferred: Deferred[StreamConnection] = Deferred()
+        self.opening.append(deferred)
+        self.wake()
+        return deferred
+
+    def whenClosed(self) -> Deferred[None]:
+        """Fires when the connection is over."""
+        if self.session.isClosed:
+            self.wake()
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self.closing.append(deferred)
+        return deferred
+
+    def whenWorn(self) -> Deferred[int]:
+        """
+        Fires when this end has encrypted nine tenths of the packets that the key may encrypt,
+        answers included (RFC 29 section 5.1.3: 2^31). It is time for another connection, with new
+        credentials: this one opens no more streams, ends when those that it has are over, and
+        closes them when a hundredth is left.
+
+        @return: fires with the number of packets that are left; never if the connection ends
+            before.
+        """
+        if self.session.isKeyExhausted:
+            return succeed(self.session.packetsLeft)
+        deferred: Deferred[int] = Deferred()
+        self.wearing.append(deferred)
+        return deferred
+
+
+def openStream(connection: StreamConnection, factory: IProtocolFactory) -> Deferred[Any]:
+    """
+    Open a stream and connect a protocol to it.
+
+    @return: as of C{StreamConnection.openStream}.
+    @raise LocalError: if the connection is closed.
+    """
+    streamID = connection.session.openStream()
+    stream = connection.streams[streamID] = Stream(connection, streamID)
+    connection.wake()
+    try:
+        protocol = _build(connection, stream, factory)
+    except Exception:
+        stream.abortConnection()
+        return fail()
+    if protocol is None:
+        stream.abortConnection()
+        return fail(NoProtocol())
+    _start(stream, protocol)
+    return succeed(protocol)
+
+
+def acceptStream(connection: StreamConnection, streamID: int) -> None:
+    """Connect a protocol to a stream that the peer opened, or refuse it."""
+    if connection.session.isClosed:
+        return  # the packet that named the stream broke the protocol besides
+    stream = connection.streams[streamID] = Stream(connection, streamID)
+    protocol = None
+    if connection.factory is not None:
+        try:
+            protocol = _build(connection, stream, connection.factory)
+        except Exception:
+            _log.failure("buildProtocol of a factory raised; its stream is refused")
+    if protocol is None:
+        stream.abortConnection()
+    else:
+        _start(stream, protocol)
+
+
+def _build(connection: StreamConnection, stream: Stream, factory: IProtocolFactory) -> Any:
+    session, tag = connection.session, connection.connectionTag
+    return factory.buildProtocol(StreamAddress(session.peerAddress, stream.streamID, tag))
+
+
+def _start(stream: Stream, protocol: Any) -> None:
+    try:
+        stream.start(protocol)
+    except Exception:
+        _log.failure("connectionMade of a protocol raised; its stream is closed")
+        stream.abortConnection()
+
+
+def _toldAnswered(connection: StreamConnection, event: events.PeerAnswered) -> None:
+    if connection.session.isClosed:
+        return  # the first answer was that it is over: L{_toldClosed} tells why
+    waiting, connection.opening = connection.opening, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(connection)
+
+
+def _toldRate(connection: StreamConnection, event: events.RateLearned) -> None:
+    waiting, connection.measuring = connection.measuring, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(event)
+
+
+def _toldReserve(connection: StreamConnection, event: events.ReserveNeeded) -> None:
+    for stream in list(connection.streams.values()):
+        if event.streamID in (0, stream.streamID):
+            stream.watched(event)
+
+
+def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
+    """What can be read from the session at any time."""
+
+
+def _toldWorn(connection: StreamConnection, event: events.KeyExhausted) -> None:
+    _log.warn(
+        "a connection's key may encrypt {left} more packets; it opens no more streams",
+        left=event.left,
+    )
+    waiting, connection.wearing = connection.wearing, []
+    for deferred in waiting:
+        if not deferred.called:
+            deferred.callback(event.left)
+
+
+def _toldOpened(connection: StreamConnection, event: events.StreamOpened) -> None:
+    acceptStream(connection, event.streamID)
+
+
+def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.read()
+    else:
+        # The application closed it: what still comes is dropped, so that the peer can end.
+        connection.session.consumeData(event.streamID)
+
+
+def _toldDrained(connection: StreamConnection, event: events.DataDrained) -> None:
+    if not event.streamID:
+        for paused in list(connection.paused.values()):  # who has waited longest is first
+            paused.drained()
+        return
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.drained()
+
+
+def _toldReceived(connection: StreamConnection, event: events.MoneyReceived) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.credited(event.amount)
+
+
+def _toldSettled(connection: StreamConnection, event: events.MoneySettled) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.settled(event)
+
+
+def _toldResolved(connection: StreamConnection, event: events.DoubtResolved) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.resolved(event)
+
+
+def _toldFailed(connection: StreamConnection, event: events.MoneyFailed) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is None:
+        return
+    taken = stream.moneyFailed(event)
+    rate = connection.rates and connection.rates.get(event.streamID)
+    if rate and taken and event.smallestAmount is not None:
+        rate.giveBack(taken, event.smallestAmount)
+
+
+def _toldEnded(connection: StreamConnection, event: events.StreamEnded) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.ended()
+
+
+def _toldSendingEnded(connection: StreamConnection, event: events.SendingEnded) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.sendingEnded()
+
+
+def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) -> None:
+    stream = connection.streams.get(event.streamID)
+    if stream is not None:
+        stream.closed(event.error, event.held)
+
+
+def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) -> None:
+    for stream in list(connection.streams.values()):
+        stream.closed(event.error, stream.moneyInFlight)
+    waiting, connection.opening = connection.opening, []
+    reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
+    for opened in waiting:
+        if not opened.called:
+            opened.errback(reason)
+    measuring, connection.measuring = connection.measuring, []
+    for measured in measuring:
+        if not measured.called:
+            measured.errback(reason)
+    closing, connection.closing = connection.closing, []
+    for closed in closing:
+        if not closed.called:
+            closed.callback(None)
+    connection.account.forget(connection)
+    if connection.onEnd is not None:
+        connection.onEnd(connection)
+
+
+EVENT_HANDLERS: Final[Mapping[type, Callable[..., None]]] = {
+    events.PeerAnswered: _toldAnswered,
+    events.PeerAddressChanged: _toldNothing,
+    events.AssetDetailsLearned: _toldNothing,
+    events.ReceiptArrived: _toldNothing,
+    events.RateLearned: _toldRate,
+    events.KeyExhausted: _toldWorn,
+    events.ReserveNeeded: _toldReserve,
+    events.StreamOpened: _toldOpened,
+    events.DataArrived: _toldData,
+    events.DataDrained: _toldDrained,
+    events.MoneyReceived: _toldReceived,
+    events.MoneySettled: _toldSettled,
+    events.DoubtResolved: _toldResolved,
+    events.MoneyFailed: _toldFailed,
+    events.StreamEnded: _toldEnded,
+    events.SendingEnded: _toldSendingEnded,
+    events.StreamClosed: _toldStreamClosed,
+    events.ConnectionClosed: _toldClosed,
+}
+
+SHORTEST_WAIT: Final = 0.0005
+"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
+
+
+class Timer:
+    """Calls a function at the earliest of the moments that it was told since it last did."""
+
+    __slots__ = ("_account", "_call", "_function", "_moment")
+
+    def __init__(self, account: Account, function: Callable[[], None]) -> None:
+        """
+        @param account: whose clock the moments are of.
+        """
+        self._account = account
+        self._function = function
+        self._call: IDelayedCall | None = None
+        self._moment = 0.0
+
+    def moveTo(self, moment: float | None) -> None:
+        """Call at this moment, None for never, or earlier if that was told before."""
+        if moment is None:
+            self.stop()
+            return
+        if self._call is not None:
+            if self._moment <= moment:
+                return
+            self._call.cancel()
+        delay = max(SHORTEST_WAIT, moment - self._account.now())
+        self._moment = moment
+        self._call = self._account.reactor.callLater(delay, self._fire)
+
+    def stop(self) -> None:
+        """Call no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _fire(self) -> None:
+        self._call = None
+        self._function()
+
 
 PACKETS_PER_TURN: Final = 64
 """Packets that leave in one turn of the reactor: others want their turn too. One with data counts
@@ -265,7 +610,7 @@ class StreamConnection(Awaited):
             while happened := self.session.nextEvents():
                 for event in happened:
                     try:
-                        TOLD[type(event)](self, event)
+                        EVENT_HANDLERS[type(event)](self, event)
                     except Exception:
                         _log.failure("an application raised when it was told of an event")
         finally:

@@ -72,7 +72,7 @@ class StreamClientEndpoint:
 
     def _cbOpen(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         connection = self._connection
-        if connection is not None and connection.session.isWorn:
+        if connection is not None and connection.session.isKeyExhausted:
             return connection.openStream(protocolFactory)  # which says that its key is used up
         if connection is not None and connection.session.isClosing:
             if not connection.session.isClosed:

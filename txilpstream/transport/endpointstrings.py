@@ -24,35 +24,14 @@ from twisted.internet.interfaces import (
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from txilpstream.crypto.credentials import readSecret
+
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from txilpstream.crypto.credentials import Credentials
 
-__all__ = ["ClientParser", "ServerParser", "readSecret"]
-
-
-def readSecret(text: str) -> bytes:
-    """
-    Read 32 octets in hex or base64url, padded or not.
-
-    @raise LocalError: if it is neither; the text is not shown.
-    """
-    import binascii
-    from base64 import urlsafe_b64decode
-
-    from txilpstream.crypto.keys import checkSecret
-
-    try:
-        octets = bytes.fromhex(text) if len(text) == 64 else b""
-    except ValueError:
-        octets = b""
-    if not octets:
-        try:
-            octets = urlsafe_b64decode(text.strip().encode("ascii", "replace") + b"==")
-        except binascii.Error:
-            octets = b""
-    return checkSecret("the secret (in hex or base64url)", octets)
+__all__ = ["ClientParser", "ServerParser"]
 
 
 def _makePlugin(reactor: Any, description: str) -> Any:

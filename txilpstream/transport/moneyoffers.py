@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
 
-from txilpstream.errors import PaymentError, PaymentResult, RejectSeen
+from txilpstream.errors import RejectSeen
+from txilpstream.interfaces import PaymentError, PaymentResult
 
 __all__ = ["Offer", "Offers"]
 

@@ -9,14 +9,11 @@ worth of it.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txilpstream.errors import StreamError
-
-if TYPE_CHECKING:
-    from txilpstream.moneyside import MoneySide
 
 __all__ = ["MoneyRate"]
 
@@ -31,10 +28,24 @@ CATCH_UP: Final = 10
 """Seconds of the rate that are made good after a stall."""
 
 
+class OffersMoney(Protocol):
+    """What a rate needs of its stream."""
+
+    @property
+    def unsentMoney(self) -> int:
+        """What was offered and has not left."""
+
+    def offerMoney(self, sourceAmount: int) -> None:
+        """Offer more."""
+
+    def ping(self) -> None:
+        """Send a packet."""
+
+
 class MoneyRate:
     """Offers money on one stream at a steady rate, which may be changed at any time."""
 
-    def __init__(self, reactor: IReactorTime, stream: MoneySide) -> None:
+    def __init__(self, reactor: IReactorTime, stream: OffersMoney) -> None:
         self._reactor = reactor
         self._stream = stream
         self._amount = 0

@@ -23,12 +23,12 @@ from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SECRET_LENGTH, SessionKeys
 from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenFormats
-from txilpstream.errors import ErrorCode, LocalError
+from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import configure
 from txilpstream.session.streams.flowcontrol import ByteBudget
-from txilpstream.transport.account import Account, accountFor
+from txilpstream.transport.account import Account, accountFor, checkOpen
 from txilpstream.transport.connection import StreamConnection
-from txilpstream.transport.protocol import StreamAddress
+from txilpstream.transport.stream import StreamAddress
 from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
 
 __all__ = ["StreamServer"]
@@ -71,8 +71,8 @@ class StreamServer:
         **options: Any,
     ) -> None:
         """
-        @param account: an L{Account <txilpstream.transport.account.Account>}, or a plugin, of which one is
-            made and opened by L{listen}.
+        @param account: an L{Account <txilpstream.transport.account.Account>}, or a plugin, of which
+            one is made and opened by L{listen}.
         @param reactor: for the account of a plugin; Twisted's own by default.
         @param secret: 32 octets that every address is made with; without it they are random, and
             addresses end with the process.
@@ -198,7 +198,7 @@ class StreamServer:
         self, segment: str, prepare: Prepare, known: StreamConnection | None
     ) -> bytes | Deferred[bytes]:
         """Answer a packet of which no open connection is known."""
-        if known is not None and not known.session.isAnew(prepare):
+        if known is not None and not known.session.restartsConnection(prepare):
             return known.receivePrepare(segment, prepare)
         if known is not None:
             self._remember(segment, known)
@@ -215,7 +215,7 @@ class StreamServer:
             return _BUSY
         self.connections[segment] = connection
         if segment in self._ended:
-            if known is None and not connection.session.isAnew(prepare):
+            if known is None and not connection.session.restartsConnection(prepare):
                 # Its limits and offsets are forgotten: the client is told that it is over.
                 connection.abort("the connection was forgotten", ErrorCode.NO_ERROR)
             else:
@@ -285,17 +285,6 @@ class StreamServer:
         if self.connections.get(segment) is connection:
             self._remember(segment, connection)
             del self.connections[segment]
-
-
-def checkOpen(account: Account) -> str:
-    """
-    The address of an account that can receive.
-
-    @raise LocalError: if it has none.
-    """
-    if not account.address:
-        raise LocalError("the account has no address yet: listen, or open it with Account.open")
-    return account.address
 
 
 @implementer(IListeningPort)

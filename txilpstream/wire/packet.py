@@ -16,7 +16,9 @@ from txilpstream.wire.ilp import FULFILL, PREPARE, REJECT
 from txilpstream.wire.oer import encodeVarUInt, readVarUInt
 
 __all__ = [
+    "FEW_FRAMES",
     "FULFILL",
+    "MAX_ANSWER",
     "PREPARE",
     "REJECT",
     "VERSION",
@@ -24,6 +26,7 @@ __all__ = [
     "decodeHeader",
     "decodePacket",
     "encodePacket",
+    "fit",
 ]
 
 VERSION: Final = 1
@@ -106,3 +109,28 @@ def decodePacket(buf: bytes) -> StreamPacket:
     count, pos = readVarUInt(buf, pos, len(buf))
     packet.frames, _ = decodeFrames(buf, pos, count)
     return packet
+
+
+FEW_FRAMES: Final = 24
+"""So many frames fit into any answer: the longest, a close and its message, has 830 octets."""
+
+MAX_ANSWER: Final = 31000
+"""Octets of frames in an answer: a reply holds 32,767 octets of data, envelope and all."""
+
+
+def fit(frames: list[Frame | bytes]) -> list[Frame | bytes]:
+    """
+    Leave out what an answer has no room for: how much is said depends on what was asked.
+
+    An answer that could not be written would be no answer, after its money was credited.
+    """
+    if len(frames) <= FEW_FRAMES:
+        return frames
+    kept: list[Frame | bytes] = []
+    room = MAX_ANSWER
+    for frame in frames:
+        octets = frame if isinstance(frame, bytes) else encodeFrame(frame)
+        if len(octets) <= room:
+            room -= len(octets)
+            kept.append(octets)
+    return kept

@@ -1,1 +1,1 @@
-"""Room."""
+"""One module a command: what it takes, does and prints."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
-from txilpstream.progress import LINE_INTERVAL, Amount, Progress, progressFor
+from txilpstream.cli.output import LINE_INTERVAL, Amount, Progress, progressFor
 from txilpstream.trace.file import TraceWriter
 
 if TYPE_CHECKING:

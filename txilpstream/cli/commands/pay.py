@@ -8,6 +8,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from txilpstream.amounts import Asset
 from txilpstream.cli.options import (
     addTermArguments,
     asPlain,
@@ -16,11 +17,11 @@ from txilpstream.cli.options import (
     readStandardInput,
     readTerms,
 )
-from txilpstream.cli.run import runChecked
-from txilpstream.complaining import complain
-from txilpstream.errors import LocalError, PaymentError, PaymentResult
-from txilpstream.payments.terms import MOST_DATA, Asset
-from txilpstream.progress import Amount, Progress, progressFor
+from txilpstream.cli.output import Amount, Progress, progressFor
+from txilpstream.cli.run import complain, runChecked
+from txilpstream.errors import LocalError
+from txilpstream.interfaces import PaymentError, PaymentResult
+from txilpstream.payments.terms import MOST_DATA
 
 if TYPE_CHECKING:
     from txilpstream.cli.run import Running

@@ -19,9 +19,9 @@ from txilpstream.cli.options import (
 from txilpstream.cli.run import runChecked
 
 if TYPE_CHECKING:
+    from txilpstream.amounts import Asset
     from txilpstream.cli.run import Running
-    from txilpstream.payments.payment import Quote
-    from txilpstream.payments.terms import Asset
+    from txilpstream.payments.quote import Quote
 
 __all__ = ["SUMMARY", "addArguments", "main", "run"]
 
@@ -58,7 +58,7 @@ async def main(
     """
     from txilpstream.cli.destination import makePlugin, reach
     from txilpstream.cli.run import within
-    from txilpstream.payments.payment import QUOTE_TIMEOUT, quote
+    from txilpstream.payments.quote import QUOTE_TIMEOUT, quote
 
     _, timeout = checkTerms(options)
     until = reactor.seconds() + (timeout or 1e9)

@@ -69,9 +69,9 @@ async def main(
 
     from txilpstream.cli.destination import makePlugin, openAccount
     from txilpstream.cli.output import Announcements
-    from txilpstream.cli.run import atMost
-    from txilpstream.service.receiver import Ledger, ReceivingFactory
+    from txilpstream.service.receiver import Accounts, ReceivingFactory
     from txilpstream.transport.server import StreamServer
+    from txilpstream.waiters import atMost
 
     limit = _readLimit(options)
     say = Announcements(stdout, isJSON=options.json)
@@ -88,16 +88,16 @@ async def main(
 
     secret = readSecretFile(options.secret_file) if options.secret_file else None
     account = await openAccount(reactor, makePlugin(reactor, options, mustReceive=True))
-    ledger = Ledger(reactor, limit=limit, told=told)
-    server = StreamServer(account, secret, policy=None if limit is None else ledger)
+    accounts = Accounts(reactor, limit=limit, told=told)
+    server = StreamServer(account, secret, policy=None if limit is None else accounts)
     try:
-        port = await server.listen(ReceivingFactory(ledger, keep))
+        port = await server.listen(ReceivingFactory(accounts, keep))
         say.credentials(server.generateCredentials(connectionTag=TAG).asJSON())
         running.onInterrupt = lambda: None if enough.called else enough.callback(None)
         await enough
         await atMost(CLOSE_TIMEOUT, port.stopListening(), reactor)
     finally:
-        ledger.tell()
+        accounts.tell()
         await account.close()
-    say.ended(ledger.total, ledger.size, b64encode(kept).decode("ascii"))
+    say.ended(accounts.total, accounts.size, b64encode(kept).decode("ascii"))
     return 0

@@ -92,7 +92,7 @@ async def main(
         say.received(account, received.total, received.size)
 
     service = ReceiverService(reactor, readSettings(options))
-    service.ledger.told = told
+    service.accounts.told = told
     ready = service.whenReady()
     service.startService()
     enough: Deferred[None] = Deferred()
@@ -103,7 +103,7 @@ async def main(
         await enough
     finally:
         await service.stopService()
-    say.ended(service.ledger.total, service.ledger.size)
+    say.ended(service.accounts.total, service.accounts.size)
     return 0
 
 

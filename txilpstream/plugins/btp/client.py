@@ -13,22 +13,106 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import IPlugin, IPluginFactory
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.http.url import makeBTPEndpoint as makeEndpoint
+from txilpstream.http.url import parseURL
+from txilpstream.interfaces import IPlugin
 from txilpstream.plugins.btp.link import BTPConnection, BTPLink
-from txilpstream.plugins.btp.websocket import MAXIMUM_MESSAGE, WebSocket
-from txilpstream.plugins.btplogin import ClientLogin
-from txilpstream.plugins.btpurl import BTPAddress, parseURL
-from txilpstream.plugins.handshake import ClientWebSocket
-from txilpstream.plugins.registry import callWithParts
+from txilpstream.plugins.btp.websocket import (
+    MAXIMUM_MESSAGE,
+    POLICY_VIOLATION,
+    ClientWebSocket,
+    WebSocket,
+)
+from txilpstream.wire.btp import (
+    TEXT,
+    BTPError,
+    BTPMessage,
+    BTPPacket,
+    BTPResponse,
+    ProtocolData,
+    decode,
+    encode,
+)
 
-__all__ = ["CONNECT_TIMEOUT", "BTPClientPlugin", "BTPPluginFactory"]
+__all__ = ["CONNECT_TIMEOUT", "BTPClientPlugin", "ClientLogin"]
+
+
+class ClientLogin:
+    """
+    Who uses a client's socket until the peer has said yes or no.
+    """
+
+    def __init__(
+        self,
+        requestId: int,
+        account: str,
+        token: str,
+        loggedIn: Callable[[WebSocket], None],
+        failed: Callable[[str, bool], None],
+    ) -> None:
+        """
+        @param requestId: 32 bits, random.
+        @param loggedIn: is called with the socket if the peer said yes; it gives the socket another
+            owner.
+        @param failed: is called with the reason, which holds no token, and whether it is that the
+            peer refused, when the socket is lost before.
+        """
+        entries = [
+            ProtocolData("auth"),
+            ProtocolData("auth_username", TEXT, account.encode("utf-8", "replace")),
+            ProtocolData("auth_token", TEXT, token.encode("utf-8", "replace")),
+        ]
+        self._requestId = requestId
+        self._message = encode(BTPMessage(requestId, entries))
+        self._loggedIn = loggedIn
+        self._failed = failed
+        self._socket: WebSocket | None = None
+        self._why = ""
+        self._isRefused = False
+
+    def socketOpened(self, socket: WebSocket) -> None:
+        """Say who this is."""
+        self._socket = socket
+        socket.sendMessage(self._message)
+
+    def messageReceived(self, data: bytes) -> None:
+        """Take the answer; nothing else may come before it."""
+        socket = self._socket
+        if socket is None or not socket.isOpen:
+            return
+        packet: BTPPacket | None
+        try:
+            packet = decode(data)
+        except DecodeError:
+            packet = None
+        if isinstance(packet, BTPResponse) and packet.requestId == self._requestId:
+            self._loggedIn(socket)
+            return
+        if isinstance(packet, BTPError) and packet.requestId == self._requestId:
+            self._isRefused = True
+            refusal = f"{packet.code} {packet.name[:80]}"
+            self._why = f"the peer refused the authentication: {refusal!r}"
+        else:
+            self._why = "the peer did not answer the authentication, but sent something else"
+        socket.close(POLICY_VIOLATION)
+
+    def socketFull(self) -> None:
+        """Nobody sends yet."""
+
+    def socketDrained(self) -> None:
+        """Nobody sends yet."""
+
+    def socketLost(self, reason: str) -> None:
+        """The attempt failed."""
+        self._failed(self._why or reason, self._isRefused)
+
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds for dialling, handshakes and login together."""
@@ -286,80 +370,3 @@ class BTPClientPlugin(BTPLink):
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-
-
-def makeEndpoint(reactor: Any, address: BTPAddress) -> IStreamClientEndpoint:
-    """Dial the address's host, with TLS and a check of its certificate if it is to be secure."""
-    from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-
-    endpoint = HostnameEndpoint(reactor, address.host, address.port)
-    if not address.isSecure:
-        return endpoint
-    from twisted.internet.ssl import optionsForClientTLS
-
-    wrapped: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(address.host), endpoint)
-    return wrapped
-
-
-@implementer(IPluginFactory)
-class BTPPluginFactory:
-    """
-    Makes plugins from a URL, or from C{listen=} and an endpoint to wait at.
-
-    Either C{btp:URL} or C{btp:url=URL}, colons escaped, with C{account=}, C{token=} and
-    C{insecure=yes}; a plain URL of L{BTPClientPlugin}'s is taken as it is. Or C{btp:listen=} and
-    an endpoint to listen at, with C{token=}: the peer calls, with that token and any account.
-    Both take C{timeout=}, the seconds that C{connect} waits.
-    """
-
-    prefix = "btp"
-
-    def fromString(self, reactor: IReactorTime, *args: str, **kwargs: str) -> BTPLink:
-        """
-        Make a plugin.
-
-        @raise LocalError: if the parts are not as above, or the URL is not possible or not safe.
-        """
-        if "listen" in kwargs:
-            return callWithParts(self._makeListening, self.prefix, reactor, args, kwargs)
-        return callWithParts(self._makeClient, self.prefix, reactor, args, kwargs)
-
-    def _makeClient(
-        self,
-        reactor: IReactorTime,
-        url: str,
-        *,
-        account: str = "",
-        token: str | None = None,
-        insecure: str = "no",
-        timeout: str = "30",
-    ) -> BTPLink:
-        if insecure not in {"yes", "no"}:
-            raise LocalError(f"insecure is {insecure[:20]!r}: it must be yes or no")
-        return BTPClientPlugin(
-            reactor,
-            url,
-            account=account,
-            token=token,
-            isInsecure=insecure == "yes",
-            connectTimeout=_readSeconds(timeout),
-        )
-
-    def _makeListening(
-        self, reactor: IReactorTime, *, listen: str, token: str, timeout: str = "30"
-    ) -> BTPLink:
-        from twisted.internet.endpoints import serverFromString
-
-        from txilpstream.plugins.btplistening import BTPListeningPlugin
-
-        try:
-            endpoint = serverFromString(reactor, listen)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, LookupError):
-            raise LocalError("listen= is not a server endpoint that Twisted knows") from None
-        return BTPListeningPlugin(reactor, endpoint, token, connectTimeout=_readSeconds(timeout))
-
-
-def _readSeconds(text: str) -> float:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
-        raise LocalError(f"timeout is {text[:20]!r}: it must be a number of seconds from 1")
-    return float(text)

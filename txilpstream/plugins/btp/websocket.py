@@ -17,23 +17,104 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
-from wsproto.connection import Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.handshake import H11Handshake
+from wsproto.utilities import RemoteProtocolError
 from zope.interface import implementer
-
-from txilpstream.plugins.binaryframe import encodeBinary
-from txilpstream.plugins.joinedmessage import JoinedMessage
 
 __all__ = [
     "CLOSE_TIME",
     "HANDSHAKE_LIMIT",
     "HANDSHAKE_TIME",
+    "LARGE_READ",
     "MAXIMUM_MESSAGE",
     "OVERHANG",
     "PING_INTERVAL",
+    "SMALL_READ",
+    "ClientWebSocket",
+    "JoinedMessage",
+    "ServerWebSocket",
     "SocketOwner",
     "WebSocket",
+    "encodeBinary",
 ]
+
+_XOR: Final = [bytes(octet ^ key for octet in range(256)) for key in range(256)]
+"""For each octet of a masking key, what becomes of every octet."""
+
+
+def encodeBinary(data: bytes, maskingKey: bytes = b"") -> bytes:
+    """
+    Write a whole binary message as one frame.
+
+    @param maskingKey: four octets, unpredictable and used once, from a client; from a server none.
+    """
+    length = len(data)
+    bit = 128 if maskingKey else 0
+    if length < 126:
+        head = b"\x82%c" % (bit | length)
+    elif length < 65536:
+        head = b"\x82%c%c%c" % (bit | 126, length >> 8, length & 255)
+    else:
+        head = b"\x82%c%b" % (bit | 127, length.to_bytes(8, "big"))
+    if not maskingKey:
+        return head + data
+    masked = bytearray(data)
+    for offset, key in enumerate(maskingKey):
+        masked[offset::4] = masked[offset::4].translate(_XOR[key])
+    return head + maskingKey + masked
+
+
+SMALL_READ: Final = 4096
+"""Octets to be read at once where messages are small."""
+
+LARGE_READ: Final = 65536
+"""The same where the last one was larger than that."""
+
+
+class JoinedMessage:
+    """
+    A message that is not complete.
+
+    @ivar readSize: octets to be read at once from now on.
+    """
+
+    __slots__ = ("_data", "readSize")
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+        self.readSize = SMALL_READ
+
+    def add(self, event: BytesMessage, maximum: int) -> bool:
+        """Add a chunk, unless the message would be longer than the maximum."""
+        chunk = event.data
+        if len(self._data) + len(chunk) > maximum:
+            return False
+        if not self._data:
+            self._data = chunk
+        elif isinstance(self._data, bytearray):
+            self._data += chunk
+        else:
+            self._data = bytearray(self._data) + chunk
+        return True
+
+    def take(self) -> bytes:
+        """Return what was joined, and begin the next."""
+        data, self._data = self._data, b""
+        self.readSize = LARGE_READ if len(data) > SMALL_READ else SMALL_READ
+        return bytes(data)
+
 
 MAXIMUM_MESSAGE: Final = 65536
 """Octets: twice what the largest ILP packet needs."""
@@ -370,3 +451,120 @@ class WebSocket(protocol.Protocol):
                 self.end()
             else:
                 self._fail(int(event.code), "the peer sent a wrong frame")
+
+
+_SUBPROTOCOL: Final = "btp"
+"""The one that is chosen if a client offers it; JavaScript's offers none."""
+
+_REASONS: Final = {400: "Bad Request", 403: "Forbidden", 426: "Upgrade Required"}
+
+
+class ServerWebSocket(WebSocket):
+    """
+    The end that was called.
+
+    It answers any path. A request with an C{Origin} header is a web page's, which has no business
+    here, and is refused. A peer that does not read is not read from: its answers would pile up.
+    """
+
+    def headReceived(self, head: bytes, rest: bytes) -> None:
+        """Accept a request, or refuse it; nothing may follow it before it is answered."""
+        status, answer, connection = _judge(head)
+        if connection is None or rest:
+            self._refuse(status or 400)
+        else:
+            self.transport.write(answer)
+            self.opened(connection)
+
+    def pauseProducing(self) -> None:
+        """Read no more until the peer has read."""
+        super().pauseProducing()
+        if self.isOpen:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        self.transport.resumeProducing()
+        super().resumeProducing()
+
+    def _refuse(self, status: int) -> None:
+        lines = [f"HTTP/1.1 {status} {_REASONS[status]}", "Connection: close", "Content-Length: 0"]
+        if status == 426:
+            lines.append("Sec-WebSocket-Version: 13")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        self.end(f"the WebSocket handshake was refused with {status}")
+
+
+def _judge(head: bytes) -> tuple[int, bytes, Connection | None]:
+    """Return the status of a refusal, or 0 with the answer that accepts and what follows it."""
+    handshake = H11Handshake(ConnectionType.SERVER)
+    try:
+        handshake.receive_data(head)
+        request = next(handshake.events())
+        assert isinstance(request, Request)
+        if any(name.lower() == b"origin" for name, _ in request.extra_headers):
+            return 403, b"", None
+        chosen = _SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None
+        answer = handshake.send(AcceptConnection(subprotocol=chosen))
+        return 0, answer, handshake.connection
+    except RemoteProtocolError as error:
+        hint = error.event_hint
+        wanted = hint.status_code if isinstance(hint, RejectConnection) else 400
+        return wanted if wanted in _REASONS else 400, b"", None
+    except Exception:  # such as a header whose characters wsproto cannot read
+        return 400, b"", None
+
+
+class ClientWebSocket(WebSocket):
+    """
+    The end that calls.
+
+    It reads whatever is written: were both ends to stop reading, neither would go on. What it
+    owes as answers is bounded all the same, see L{WebSocket.sendMessage
+    <txilpstream.plugins.btp.websocket.WebSocket.sendMessage>}.
+    """
+
+    isClient = True
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        owner: SocketOwner,
+        *,
+        host: str,
+        path: str = "/",
+        maximumMessage: int = MAXIMUM_MESSAGE,
+        handshakeTime: float = HANDSHAKE_TIME,
+    ) -> None:
+        """
+        @param host: for the C{Host} header, with the port where it is not the scheme's own.
+        @param path: for the request, with the query; ASCII without spaces.
+        @param maximumMessage: octets of a message that is taken.
+        @param handshakeTime: seconds until the handshake must be over.
+        """
+        super().__init__(reactor, owner, maximumMessage=maximumMessage, handshakeTime=handshakeTime)
+        self._request = Request(host=host, target=path)
+        self._handshake = H11Handshake(ConnectionType.CLIENT)
+
+    def connectionMade(self) -> None:
+        """Ask for a WebSocket."""
+        super().connectionMade()
+        self.transport.write(self._handshake.send(self._request))
+
+    def headReceived(self, head: bytes, rest: bytes) -> None:
+        """Take 101 for yes, and anything else for no."""
+        try:
+            self._handshake.receive_data(head)
+            event = next(self._handshake.events(), None)
+        except Exception:  # wsproto's own for what is wrong, others for what it cannot read
+            event = None
+        connection = self._handshake.connection
+        if isinstance(event, RejectConnection):
+            status = event.status_code
+            self.abort(f"the peer answered the WebSocket handshake with {status}, not with 101")
+        elif connection is None:
+            self.abort("the peer's answer to the WebSocket handshake is wrong")
+        else:
+            self.opened(connection)
+            if rest:
+                self.framesReceived(rest)

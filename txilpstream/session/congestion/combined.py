@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txilpstream.session.congestion.liquidity import Liquidity
-from txilpstream.session.congestion.maxpacket import PacketAmount
+from txilpstream.session.congestion.maxpacket import MaxPacket
 from txilpstream.session.congestion.pacing import Pacing
 
 __all__ = ["JointControl"]
@@ -33,14 +33,14 @@ class JointControl:
     @ivar readyAt: the same.
     """
 
-    __slots__ = ("isAllowed", "liquidity", "pacing", "packetAmount", "readyAt")
+    __slots__ = ("isAllowed", "liquidity", "maxPacket", "pacing", "readyAt")
 
     def __init__(self, maximumPacketAmount: int, maximumPacketsPerSecond: float) -> None:
         """
         @param maximumPacketAmount: source units in one packet.
         @param maximumPacketsPerSecond: of any kind.
         """
-        self.packetAmount = PacketAmount(maximumPacketAmount)
+        self.maxPacket = MaxPacket(maximumPacketAmount)
         self.liquidity = Liquidity()
         self.pacing = Pacing(maximumPacketsPerSecond)
         self.isAllowed: Callable[[float], bool] = self.pacing.isAllowed
@@ -66,11 +66,11 @@ class JointControl:
 
     def mostPerPacket(self, smallest: int) -> int:
         """What a packet may carry for now."""
-        return self.liquidity.part(self.packetAmount.limit, smallest)
+        return self.liquidity.part(self.maxPacket.limit, smallest)
 
     def mostNow(self, smallest: int, inFlight: int, now: float) -> int:
         """What a packet may carry at this moment, 0 for nothing."""
-        limit = self.packetAmount.limit
+        limit = self.maxPacket.limit
         liquidity = self.liquidity
         return liquidity.most(limit, smallest, inFlight, now) if liquidity.level else limit
 
@@ -80,10 +80,10 @@ class JointControl:
 
     def larger(self, now: float) -> int | None:
         """An amount beyond the packet limit to try once, if liquidity has so much in one part."""
-        packetAmount = self.packetAmount
-        if packetAmount.raiseAt is None or now < packetAmount.raiseAt:
+        maxPacket = self.maxPacket
+        if maxPacket.raiseAt is None or now < maxPacket.raiseAt:
             return None
-        amount = packetAmount.larger(now)
+        amount = maxPacket.larger(now)
         return amount if amount is not None and self.liquidity.part(amount, 1) == amount else None
 
     # --- Told what happened ---------------------------------------------------------------
@@ -94,15 +94,15 @@ class JointControl:
         if amount:
             if self.liquidity.level is not None:
                 self.liquidity.sent(amount, now)
-            packetAmount = self.packetAmount
-            if packetAmount.isSearching:
-                packetAmount.sent(amount)
-            elif amount > packetAmount.limit:
-                packetAmount.tried(now)
+            maxPacket = self.maxPacket
+            if maxPacket.isSearching:
+                maxPacket.sent(amount)
+            elif amount > maxPacket.limit:
+                maxPacket.tried(now)
 
     def took(self, amount: int, sentAt: float, now: float) -> None:
         """The whole path took a packet's money."""
-        self.packetAmount.passed(amount)
+        self.maxPacket.passed(amount)
         if self.liquidity.level is not None:
             pacing = self.pacing
             self.liquidity.passed(
@@ -134,8 +134,8 @@ class JointControl:
         pacing = self.pacing
         if amount and code == "F08":
             pacing.answered(sentAt=sentAt, now=now)
-            return self.packetAmount.refused(amount, data, now=now)
-        self.packetAmount.untried(amount)
+            return self.maxPacket.refused(amount, data, now=now)
+        self.maxPacket.untried(amount)
         if amount and code == "T04":
             pacing.answered(sentAt=sentAt, now=now)
             liquidity = self.liquidity
@@ -156,9 +156,9 @@ class JointControl:
 
     def lost(self, amount: int, sentAt: float, now: float) -> None:
         """Nobody answered a packet in time."""
-        self.packetAmount.untried(amount)
+        self.maxPacket.untried(amount)
         self.pacing.answered(sentAt=sentAt, now=now, isLost=True)
 
     def pathChanged(self, now: float) -> None:
         """The path may be another: try a larger packet at once."""
-        self.packetAmount.pathChanged(now)
+        self.maxPacket.pathChanged(now)

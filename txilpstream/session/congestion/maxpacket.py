@@ -16,7 +16,7 @@ from typing import Final
 
 from txilpstream.wire.ilp import decodeAmountTooLarge
 
-__all__ = ["PacketAmount"]
+__all__ = ["MaxPacket"]
 
 RAISE_INTERVAL: Final = 30.0
 """Seconds between two tries of a larger packet: each may cost a reject."""
@@ -28,7 +28,7 @@ _EIGHTHS: Final = (4, 2, 6, 1, 3, 5, 7)
 """Where between the bounds packets are tried at the same time, in eighths of the distance."""
 
 
-class PacketAmount:
+class MaxPacket:
     """
     One path's largest packet, in source units.
 

@@ -16,8 +16,8 @@ __all__ = [
     "INITIAL_CONNECTION_CREDIT",
     "INITIAL_STREAM_CREDIT",
     "ByteBudget",
-    "Grant",
-    "SendCredit",
+    "ReceiveWindow",
+    "SendWindow",
 ]
 
 INITIAL_STREAM_CREDIT: Final = 1 << 14
@@ -27,7 +27,7 @@ INITIAL_CONNECTION_CREDIT: Final = 1 << 16
 """Bytes that a peer takes on all streams before it says so."""
 
 
-class SendCredit:
+class SendWindow:
     """
     How far the peer lets us send.
 
@@ -74,7 +74,7 @@ class SendCredit:
         return max(0, self.limit - self.used)
 
 
-class Grant:
+class ReceiveWindow:
     """
     How far we let the peer send.
 

@@ -15,15 +15,130 @@ from typing import Final
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.stream import CLOSING, OPEN, SessionStream
+from txilpstream.session.streams.buffers import Reassembler, SendQueue
 from txilpstream.session.streams.flowcontrol import (
     INITIAL_CONNECTION_CREDIT,
+    INITIAL_STREAM_CREDIT,
     ByteBudget,
-    Grant,
-    SendCredit,
+    ReceiveWindow,
+    SendWindow,
 )
+from txilpstream.session.streams.money import MoneyReceiver, MoneySender
 
-__all__ = ["PEER_MAX_STREAM_ID", "Streams"]
+__all__ = [
+    "CLOSED",
+    "CLOSING",
+    "DRAINING",
+    "OPEN",
+    "PEER_MAX_STREAM_ID",
+    "TRANSITIONS",
+    "SessionStream",
+    "Streams",
+]
+
+OPEN: Final = 0
+DRAINING: Final = 1
+CLOSING: Final = 2
+CLOSED: Final = 3
+
+TRANSITIONS: Final[dict[tuple[int, str], int]] = {
+    (OPEN, "close"): DRAINING,
+    (OPEN, "abort"): CLOSING,
+    (DRAINING, "drained"): CLOSING,
+    (DRAINING, "abort"): CLOSING,
+    (CLOSING, "acknowledged"): CLOSED,
+    (CLOSED, "abort"): CLOSING,
+}
+"""The sending half: what is not named here changes nothing."""
+
+
+class SessionStream:
+    """
+    The state of one stream.
+
+    @ivar state: of the sending half, one of L{OPEN}, L{DRAINING}, L{CLOSING}, L{CLOSED}.
+    @ivar isEnded: whether the peer sends no more.
+    @ivar refusesMoney: whether no money is taken any more, since the peer sends no more, or nobody
+        is there to be told.
+    @ivar isAborted: whether it ended in an error, here or there.
+    @ivar isReported: whether the application was told that it is over.
+    @ivar isStarted: whether the application has seen it and set its limits.
+    @ivar sendsDataWithMoney: whether its data goes with its money, see C{together}.
+    @ivar closeCode: what StreamClose says.
+    @ivar closeMessage: what it says for people.
+    @ivar hasOpened: whether the peer knows of the stream.
+    @ivar receipt: the greatest receipt that the peer gave, as octets, or empty (RFC 39).
+    """
+
+    __slots__ = (
+        "closeCode",
+        "closeMessage",
+        "data",
+        "grant",
+        "hasOpened",
+        "isAborted",
+        "isEnded",
+        "isReported",
+        "isStarted",
+        "moneyIn",
+        "moneyOut",
+        "queue",
+        "receipt",
+        "refusesMoney",
+        "sendCredit",
+        "sendsDataWithMoney",
+        "state",
+        "streamID",
+    )
+
+    def __init__(self, streamID: int, window: int) -> None:
+        self.streamID = streamID
+        self.state = OPEN
+        self.isEnded = False
+        self.refusesMoney = False
+        self.isAborted = False
+        self.isReported = False
+        self.isStarted = False
+        self.sendsDataWithMoney = False
+        self.closeCode = ErrorCode.NO_ERROR
+        self.closeMessage = ""
+        self.hasOpened = False
+        self.receipt = b""
+        self.queue = SendQueue()
+        self.data = Reassembler()
+        self.sendCredit = SendWindow(INITIAL_STREAM_CREDIT)
+        self.grant = ReceiveWindow(window)
+        self.moneyOut = MoneySender()
+        self.moneyIn = MoneyReceiver()
+
+    def advance(self, event: str) -> bool:
+        """
+        Move the sending half.
+
+        @param event: C{"close"}, C{"drained"}, C{"acknowledged"} or C{"abort"}.
+        @return: whether it has moved.
+        """
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    @property
+    def isDrained(self) -> bool:
+        """Whether all that was to be sent is delivered and settled."""
+        return self.queue.isEmpty and not self.moneyOut.unsent and not self.moneyOut.held
+
+    @property
+    def isOver(self) -> bool:
+        """Whether both halves are closed, all is read, and nothing waits for an answer."""
+        return (
+            self.state == CLOSED
+            and self.isEnded
+            and not self.data.waiting
+            and not self.moneyOut.held
+        )
+
 
 PEER_MAX_STREAM_ID: Final = 20
 """The largest id that a peer takes before it says so (RFC 29 section 3.3)."""
@@ -58,8 +173,8 @@ class Streams:
         self.maxStreamID = configuration.maximumStreamID
         self.peerMaxStreamID = PEER_MAX_STREAM_ID
         self.unsent = 0
-        self.sendCredit = SendCredit(INITIAL_CONNECTION_CREDIT)
-        self.grant = Grant(configuration.connectionWindow)
+        self.sendCredit = SendWindow(INITIAL_CONNECTION_CREDIT)
+        self.grant = ReceiveWindow(configuration.connectionWindow)
         self.budget = budget
         self.lastData = -1
 
@@ -160,15 +275,20 @@ class Streams:
         mayOpen = stream.hasOpened or streamID <= self.peerMaxStreamID
         money = stream.moneyOut
         unsent = money.unsent
-        isTogether = stream.isTogether
-        if mayOpen and unsent > 0 and money.peerRoom > 0 and not (isTogether and money.held):
+        sendsDataWithMoney = stream.sendsDataWithMoney
+        if (
+            mayOpen
+            and unsent > 0
+            and money.peerRoom > 0
+            and not (sendsDataWithMoney and money.held)
+        ):
             self.moneyReady.setdefault(streamID, stream)
         else:
             self.moneyReady.pop(streamID, None)
         queue = stream.queue
         if (
             mayOpen
-            and not isTogether
+            and not sendsDataWithMoney
             and (queue.hasLost or (queue.unsent and stream.sendCredit.room))
         ):
             self.dataReady.setdefault(streamID, stream)

@@ -1,0 +1,106 @@
+"""Tests of C{txilpstream.waiters}."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from txilpstream.waiters import Waiters, atMost
+
+
+class WaitersTests(SynchronousTestCase):
+    """Deferreds that are fired together."""
+
+    def setUp(self) -> None:
+        """Nobody waits."""
+        self.waiters: Waiters[int] = Waiters()
+
+    def test_fire(self) -> None:
+        """All who wait get the value, in their order, and nobody waits any more."""
+        order: list[str] = []
+        self.assertFalse(self.waiters)
+        for name in "abc":
+            self.waiters.add().addCallback(lambda value, name=name: order.append(f"{name}{value}"))
+        self.assertEqual(len(self.waiters), 3)
+        self.waiters.fire(7)
+        self.assertEqual(order, ["a7", "b7", "c7"])
+        self.assertFalse(self.waiters)
+        self.waiters.fire(8)
+        self.assertEqual(len(order), 3)
+
+    def test_fail(self) -> None:
+        """All who wait get the failure; an exception will do."""
+        first, second = self.waiters.add(), self.waiters.add()
+        self.waiters.fail(ValueError("no"))
+        self.assertEqual(str(self.failureResultOf(first, ValueError).value), "no")
+        self.failureResultOf(second, ValueError)
+        third = self.waiters.add()
+        self.waiters.fail(Failure(KeyError("k")))
+        self.failureResultOf(third, KeyError)
+
+    def test_cancelled(self) -> None:
+        """Who cancels waits no more; the others do not notice."""
+        first, second = self.waiters.add(), self.waiters.add()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(len(self.waiters), 1)
+        self.waiters.fire(1)
+        self.assertEqual(self.successResultOf(second), 1)
+
+    def test_cancelledByAnother(self) -> None:
+        """One who is told may cancel one who is not yet."""
+        first = self.waiters.add()
+        second = self.waiters.add()
+        third = self.waiters.add()
+        first.addCallback(lambda _: second.cancel())
+        self.waiters.fire(1)
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.successResultOf(third), 1)
+        first, second = self.waiters.add(), self.waiters.add()
+        first.addErrback(lambda _: second.cancel())
+        self.waiters.fail(ValueError())
+        self.failureResultOf(second, CancelledError)
+
+    def test_again(self) -> None:
+        """One who is told may wait again, for the next time."""
+        again: list[Deferred[int]] = []
+        self.waiters.add().addCallback(lambda _: again.append(self.waiters.add()))
+        self.waiters.fire(1)
+        self.assertNoResult(again[0])
+        self.waiters.fire(2)
+        self.assertEqual(self.successResultOf(again[0]), 2)
+
+    def test_cancelledLate(self) -> None:
+        """What has fired is not cancelled, and does not disturb."""
+        first = self.waiters.add()
+        self.waiters.fire(1)
+        first.cancel()
+        self.assertEqual(self.successResultOf(first), 1)
+
+
+class AtMostTests(SynchronousTestCase):
+    """Waiting that ends."""
+
+    def test_inTime(self) -> None:
+        """Whatever comes of it, the wait is over and fails nobody."""
+        for outcome in (3, ValueError()):
+            clock, wait = Clock(), Deferred[int]()
+            over = atMost(5, wait, clock)
+            if isinstance(outcome, int):
+                wait.callback(outcome)
+            else:
+                wait.errback(outcome)
+            self.successResultOf(over)
+            self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_tooLate(self) -> None:
+        """What takes longer is cancelled."""
+        clock, cancelled = Clock(), []
+        over = atMost(5, Deferred(cancelled.append), clock)
+        clock.advance(4.9)
+        self.assertNoResult(over)
+        clock.advance(0.2)
+        self.successResultOf(over)
+        self.assertEqual(len(cancelled), 1)

@@ -1,0 +1,75 @@
+"""
+One-shot waiting: Deferreds of those who wait for something that happens once, or ends.
+
+Whoever is told may ask again at once, and may cancel others: what is fired is what waited when it
+began, and each is called at most once.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+__all__ = ["Waiters", "atMost"]
+
+T = TypeVar("T")
+
+
+class Waiters(Generic[T]):
+    """
+    Those who wait for one event.
+
+    It is false while nobody waits.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Deferred[T], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting) if self._waiting else 0
+
+    def add(self) -> Deferred[T]:
+        """
+        Wait.
+
+        @return: a Deferred; who cancels it waits no more, and nobody else notices.
+        """
+        deferred: Deferred[T] = Deferred(self._forget)
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting[deferred] = None
+        return deferred
+
+    def fire(self, value: T) -> None:
+        """It has happened: call back all who wait, in the order in which they began to."""
+        for deferred in self._take():
+            # One of those before may have cancelled it.
+            if not deferred.called:
+                deferred.callback(value)
+
+    def fail(self, reason: Failure | Exception) -> None:
+        """It will not happen: tell all who wait."""
+        for deferred in self._take():
+            if not deferred.called:
+                deferred.errback(reason)
+
+    def _take(self) -> list[Deferred[T]]:
+        waiting, self._waiting = self._waiting, None
+        return list(waiting or ())
+
+    def _forget(self, deferred: Deferred[T]) -> None:
+        if self._waiting is not None:
+            self._waiting.pop(deferred, None)
+
+
+def atMost(
+    seconds: float, wait: Deferred[T], reactor: IReactorTime
+) -> Deferred[list[tuple[bool, T]]]:
+    """Wait for a Deferred, whatever its outcome; it is cancelled when time is up."""
+    wait.addTimeout(seconds, reactor)
+    return DeferredList([wait], consumeErrors=True)
