@@ -7,7 +7,7 @@ began, and each is called at most once.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -67,9 +67,7 @@ class Waiters(Generic[T]):
             self._waiting.pop(deferred, None)
 
 
-def atMost(
-    seconds: float, wait: Deferred[T], reactor: IReactorTime
-) -> Deferred[list[tuple[bool, T]]]:
+def atMost(seconds: float, wait: Deferred[Any], reactor: IReactorTime) -> Deferred[Any]:
     """Wait for a Deferred, whatever its outcome; it is cancelled when time is up."""
     wait.addTimeout(seconds, reactor)
     return DeferredList([wait], consumeErrors=True)

@@ -144,8 +144,8 @@ class ReceiverService(Service):
         self.server = StreamServer(self.account, secret, policy=accounts if isLimited else None)
         await self.server.listen(ReceivingFactory(accounts))
         if settings.spsp:
-            accounts = None if settings.accounts is None else _arguments(settings.accounts)
-            resource = SPSPResource(self.server, accounts, reactor=self._reactor)
+            named = None if settings.accounts is None else _arguments(settings.accounts)
+            resource = SPSPResource(self.server, named, reactor=self._reactor)
             endpoint = _endpoint(self._reactor, "--spsp", settings.spsp)
             spsp = SPSPServer(self._reactor, endpoint, resource)
             await spsp.listen()

@@ -209,7 +209,8 @@ def isWithin(name: str, folder: str) -> bool:
 def checkPlaces(modules: list[Module]) -> list[str]:
     """Every module stands in a room, and the package has few doors."""
     complaints = []
-    single, folders = set(), set()
+    single: set[str] = set()
+    folders: set[str] = set()
     for module in modules:
         room, _, rest = module.name.partition(".")
         if module.name not in EXEMPT and roomOf(module.name) is None:

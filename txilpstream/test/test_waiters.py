@@ -20,9 +20,13 @@ class WaitersTests(SynchronousTestCase):
     def test_fire(self) -> None:
         """All who wait get the value, in their order, and nobody waits any more."""
         order: list[str] = []
+
+        def heard(value: int, name: str) -> None:
+            order.append(f"{name}{value}")
+
         self.assertFalse(self.waiters)
         for name in "abc":
-            self.waiters.add().addCallback(lambda value, name=name: order.append(f"{name}{value}"))
+            self.waiters.add().addCallback(heard, name)
         self.assertEqual(len(self.waiters), 3)
         self.waiters.fire(7)
         self.assertEqual(order, ["a7", "b7", "c7"])
@@ -97,7 +101,8 @@ class AtMostTests(SynchronousTestCase):
 
     def test_tooLate(self) -> None:
         """What takes longer is cancelled."""
-        clock, cancelled = Clock(), []
+        clock = Clock()
+        cancelled: list[Deferred[None]] = []
         over = atMost(5, Deferred(cancelled.append), clock)
         clock.advance(4.9)
         self.assertNoResult(over)

@@ -126,6 +126,12 @@ class HopPath(Protocol):
     def wallTime(self) -> float:
         """Seconds since the epoch."""
 
+    def taken(self, side: Side) -> int:
+        """What the path took from one side, in its units."""
+
+    def given(self, side: Side) -> int:
+        """What the path gave to one side, in its units."""
+
     def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
         """Call later."""
 

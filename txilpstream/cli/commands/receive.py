@@ -65,7 +65,7 @@ async def main(
     @param running: its C{onInterrupt} is set to what ends it in good order.
     @return: the exit status.
     """
-    from twisted.internet.defer import Deferred
+    from twisted.internet.defer import Deferred, maybeDeferred
 
     from txilpstream.cli.destination import makePlugin, openAccount
     from txilpstream.cli.output import Announcements
@@ -95,7 +95,7 @@ async def main(
         say.credentials(server.generateCredentials(connectionTag=TAG).asJSON())
         running.onInterrupt = lambda: None if enough.called else enough.callback(None)
         await enough
-        await atMost(CLOSE_TIMEOUT, port.stopListening(), reactor)
+        await atMost(CLOSE_TIMEOUT, maybeDeferred(port.stopListening), reactor)
     finally:
         accounts.tell()
         await account.close()
