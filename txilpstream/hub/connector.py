@@ -34,8 +34,8 @@ from txilpstream.wire.ilp import (
     decodeReply,
     encodeAmountTooLarge,
     encodePrepare,
-    encodeReject,
     encodeTimestamp,
+    rejectWith,
 )
 
 __all__ = ["Hub", "RateSource"]
@@ -90,10 +90,7 @@ class Hub(Directory):
         self._call: IDelayedCall | None = None
         self._isStopping = False
         self._drained: list[Deferred[None]] = []
-        self._rejects = {code: self._reject(code) for code in ERROR_NAMES}
-
-    def _reject(self, code: str, message: str = "", data: bytes = b"") -> bytes:
-        return encodeReject(code, self.address, message or ERROR_NAMES[code], data)
+        self._rejects = {code: rejectWith(code, self.address) for code in ERROR_NAMES}
 
     def attach(self, account: HubAccount, plugin: Any) -> Outlet:
         """
@@ -125,7 +122,7 @@ class Hub(Directory):
             return account.configuration
         if prepare.amount > account.options.maximumPacketAmount:
             limit = account.options.maximumPacketAmount
-            return self._reject("F08", data=encodeAmountTooLarge(prepare.amount, limit))
+            return self._tooLarge(prepare.amount, limit)
         destination = self.find(prepare.destination)
         if destination is None or destination is account:
             return self._rejects["F02"]
@@ -134,8 +131,11 @@ class Hub(Directory):
             return self._rejects["F02"]
         if outAmount > U64_MAX:
             limit = prepare.amount * U64_MAX // outAmount
-            return self._reject("F08", data=encodeAmountTooLarge(prepare.amount, limit))
+            return self._tooLarge(prepare.amount, limit)
         return self._forward(account, destination, prepare, outAmount)
+
+    def _tooLarge(self, amount: int, limit: int) -> bytes:
+        return rejectWith("F08", self.address, encodeAmountTooLarge(amount, limit))
 
     def _convert(self, source: HubAccount, destination: HubAccount, amount: int) -> int | None:
         """The amount in the units of the next account, rounded down; None without a rate."""

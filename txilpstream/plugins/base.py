@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.errors import LocalError
-from txilpstream.wire.ilp import ERROR_NAMES, encodeReject
+from txilpstream.wire.ilp import rejectWith
 
 if TYPE_CHECKING:
     from txilpstream.interfaces import DataHandler
@@ -36,8 +36,8 @@ class PluginBase:
         """
         @param address: who says so in the rejects that are made here; may be empty.
         """
-        self._unreachable = encodeReject("T01", address, ERROR_NAMES["T01"])
-        self._internalError = encodeReject("T00", address, ERROR_NAMES["T00"])
+        self._unreachable = rejectWith("T01", address)
+        self._internalError = rejectWith("T00", address)
         self._handler: DataHandler | None = None
         self._producer: IPushProducer | None = None
         self._isPaused = False

@@ -35,7 +35,7 @@ from txilpstream.wire.frames import (
     StreamMoneyBlocked,
     StreamReceipt,
 )
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject, isExpired
+from txilpstream.wire.ilp import Prepare, encodeFulfill, isExpired, rejectWith
 from txilpstream.wire.packet import (
     FULFILL,
     PREPARE,
@@ -291,7 +291,7 @@ OVER_LIMIT_PATIENCE: Final = 10.0
 FIRST_SEQUENCES: Final = 16
 """A packet of a lower number that tells an address begins a connection."""
 
-_UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
+_UNEXPECTED: Final = rejectWith("F06")
 
 _OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
 _CLOSING: Final = (StreamClose, ConnectionClose)
@@ -546,4 +546,4 @@ class Receiver:
         data = self._keys.seal(plain, self._randomBytes(IV_LENGTH))
         if isTaken:
             return encodeFulfill(incoming.fulfillment, data)
-        return encodeReject("F99", "", ERROR_NAMES["F99"], data)
+        return rejectWith("F99", data=data)

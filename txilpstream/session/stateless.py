@@ -34,7 +34,7 @@ from txilpstream.wire.frames import (
     StreamMoney,
     StreamReceipt,
 )
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeFulfill, encodeReject, isExpired
+from txilpstream.wire.ilp import Prepare, encodeFulfill, isExpired, rejectWith
 from txilpstream.wire.packet import (
     FULFILL,
     PREPARE,
@@ -48,7 +48,7 @@ from txilpstream.wire.packet import (
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "agree", "recognise"]
 
-UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
+UNEXPECTED: Final = rejectWith("F06")
 """The answer to all that is not the peer's, whatever is wrong with it."""
 
 LONGEST_REASON: Final = 500
@@ -219,7 +219,7 @@ class StatelessPacket:
         elif isFinal:
             frames.append(ConnectionClose(ErrorCode.APPLICATION_ERROR, reason[:LONGEST_MESSAGE]))
         data = self._seal(REJECT, frames, iv)
-        return encodeReject("F99", "", ERROR_NAMES["F99"], data)
+        return rejectWith("F99", data=data)
 
     def _limits(self, asset: tuple[str, int] | None) -> list[Frame | bytes]:
         """What whoever begins is told."""

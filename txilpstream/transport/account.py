@@ -23,7 +23,7 @@ from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamE
 from txilpstream.interfaces import IPlugin
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, decodePrepare, encodeReject
+from txilpstream.wire.ilp import Prepare, decodePrepare, rejectWith
 
 __all__ = ["Account", "Turns", "accountFor", "checkOpen"]
 
@@ -110,9 +110,9 @@ class Turns:
         self._stopped[sender] = None
 
 
-_INVALID: Final = encodeReject("F01", "", ERROR_NAMES["F01"])
-_UNREACHABLE: Final = encodeReject("F02", "", ERROR_NAMES["F02"])
-_CLOSING: Final = encodeReject("T99", "", ERROR_NAMES["T99"])
+_INVALID: Final = rejectWith("F01")
+_UNREACHABLE: Final = rejectWith("F02")
+_CLOSING: Final = rejectWith("T99")
 
 _SEGMENT_OCTETS: Final = 12
 

@@ -29,12 +29,12 @@ from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.transport.account import Account, accountFor, checkOpen
 from txilpstream.transport.connection import StreamConnection
 from txilpstream.transport.stream import StreamAddress
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject
+from txilpstream.wire.ilp import Prepare, rejectWith
 
 __all__ = ["StreamServer"]
 
-_UNEXPECTED: Final = encodeReject("F06", "", ERROR_NAMES["F06"])
-_BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
+_UNEXPECTED: Final = rejectWith("F06")
+_BUSY: Final = rejectWith("T03")
 
 LINGER: Final = 30.0
 """Seconds for which a closed connection still answers: late packets live so long."""

@@ -27,7 +27,7 @@ from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenDetails, TokenFo
 from txilpstream.interfaces import PaymentRequest, Refusal
 from txilpstream.session.stateless import UNEXPECTED, StatelessPacket, agree, recognise
 from txilpstream.transport.account import accountFor, checkOpen
-from txilpstream.wire.ilp import ERROR_NAMES, Prepare, encodeReject, isExpired
+from txilpstream.wire.ilp import Prepare, isExpired, rejectWith
 
 __all__ = [
     "Accept",
@@ -309,7 +309,7 @@ class Payment:
             )
 
 
-_BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
+_BUSY: Final = rejectWith("T03")
 
 LONGEST_WAIT: Final = 60.0
 """Seconds after which a packet is refused whatever its expiry says: the live network's nodes hold

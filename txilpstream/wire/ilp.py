@@ -36,6 +36,7 @@ __all__ = [
     "encodeReject",
     "encodeTimestamp",
     "isExpired",
+    "rejectWith",
 ]
 
 PREPARE: Final = 12
@@ -288,6 +289,15 @@ def encodeReject(code: str, triggeredBy: str = "", message: str = "", data: byte
         encodeVarOctets(data),
     )
     return b"\x0e" + encodeVarOctets(content)
+
+
+def rejectWith(code: str, triggeredBy: str = "", data: bytes = b"") -> bytes:
+    """
+    Write a Reject whose message is its code's name in RFC 27, which tells nothing of who wrote it.
+
+    @raise LocalError: as L{encodeReject} does.
+    """
+    return encodeReject(code, triggeredBy, ERROR_NAMES[code], data)
 
 
 def encodeAmountTooLarge(receivedAmount: int, maximumAmount: int) -> bytes:

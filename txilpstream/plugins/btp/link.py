@@ -39,7 +39,7 @@ from txilpstream.wire.btp import (
     encodeILPResponse,
     findEntry,
 )
-from txilpstream.wire.ilp import ERROR_NAMES, encodeReject
+from txilpstream.wire.ilp import rejectWith
 
 __all__ = [
     "MAXIMUM_ANSWERING",
@@ -169,7 +169,7 @@ MAXIMUM_ANSWERING: Final = 2000
 ANSWERING_TIME: Final = 60.0
 """Seconds after which a request that was never answered counts no more: its peer has given up."""
 
-_BUSY: Final = encodeReject("T03", "", ERROR_NAMES["T03"])
+_BUSY: Final = rejectWith("T03")
 
 _log = Logger()
 

@@ -36,7 +36,7 @@ from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.logs import RareLog
-from txilpstream.wire.ilp import ERROR_NAMES, encodeReject
+from txilpstream.wire.ilp import rejectWith
 
 __all__ = [
     "BODY_LIMIT",
@@ -302,8 +302,8 @@ class HTTPServer:
         self._maximum = checkAmount("maximumConnections", maximumConnections, minimum=1)
         self._wallClock = wallClock
         self._pending: dict[IAnswersPrepares, int] = {}
-        self._busy = encodeReject("T03", "", ERROR_NAMES["T03"])
-        self._internalError = encodeReject("T00", "", ERROR_NAMES["T00"])
+        self._busy = rejectWith("T03")
+        self._internalError = rejectWith("T00")
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._listening: Deferred[IListeningPort] | None = None

@@ -40,6 +40,7 @@ from txilpstream.wire.ilp import (
     encodeReject,
     encodeTimestamp,
     isExpired,
+    rejectWith,
 )
 from txilpstream.wire.oer import encodeVarOctets
 
@@ -245,6 +246,12 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(decodeReply(REJECT), reject)
         self.assertEqual(decode(REJECT), reject)
         self.assertEqual(decodeReply(encodeReject("T00")), Reject("T00"))
+
+    def test_rejectWith(self) -> None:
+        """What is said is the code's name, and who says it if that is told."""
+        self.assertEqual(decodeReply(rejectWith("T03")), Reject("T03", "", ERROR_NAMES["T03"]))
+        told = decodeReply(rejectWith("F08", "test.c", b"more data"))
+        self.assertEqual(told, Reject("F08", "test.c", "Amount Too Large", b"more data"))
 
     @forAll(st.one_of(fulfills, rejects))
     def test_roundTrip(self, reply: Fulfill | Reject) -> None:
