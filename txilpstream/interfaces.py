@@ -1,18 +1,23 @@
 """
 The interfaces at which applications, plugins and this package meet.
 
-This module knows their shapes and imports nothing that implements them.
+What is declared and looked up at run time is an interface of zope's, as everywhere in Twisted. A
+type checker without a plugin for those takes no object for one of them, so what public functions
+take has a C{typing.Protocol} of the same shape beside it, named without the I: a change to one is a
+change to both. Records that both sides of an interface hand over stand here too, and nothing that
+implements any of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import twisted.plugin
 from twisted.internet.interfaces import (
     IConsumer,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IPushProducer,
     IReactorTime,
@@ -37,12 +42,42 @@ __all__ = [
     "ITotals",
     "NotSent",
     "PaymentError",
+    "PaymentPolicy",
     "PaymentRequest",
     "PaymentResult",
+    "Plugin",
+    "ProtocolFactory",
+    "Reactor",
     "Refusal",
 ]
+
 if TYPE_CHECKING:
     DataHandler = Callable[[bytes], bytes | Deferred[bytes]]
+
+
+class Reactor(Protocol):
+    """What provides IReactorTime: Twisted's reactor, or a C{twisted.internet.task.Clock}."""
+
+    def seconds(self) -> float:
+        """Seconds since some moment; they never run backwards where it is a good reactor."""
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], /, *args: Any, **kwargs: Any
+    ) -> IDelayedCall:
+        """Call something after so many seconds."""
+
+
+class ProtocolFactory(Protocol):
+    """What provides IProtocolFactory: any C{twisted.internet.protocol.Factory}."""
+
+    def buildProtocol(self, addr: Any, /) -> Any:
+        """Make a protocol for one stream, or refuse it with None."""
+
+    def doStart(self) -> None:
+        """It is used from now on."""
+
+    def doStop(self) -> None:
+        """It is used no more."""
 
 
 class IPlugin(Interface):
@@ -101,6 +136,34 @@ class IPlugin(Interface):
 
     def unregisterProducer() -> None:
         """Nobody sends any more."""
+
+
+class Plugin(Protocol):
+    """An L{IPlugin}, as a type checker sees it."""
+
+    def connect(self) -> Deferred[None]:
+        """As of L{IPlugin}."""
+
+    def disconnect(self) -> Deferred[None]:
+        """As of L{IPlugin}."""
+
+    def isConnected(self) -> bool:
+        """As of L{IPlugin}."""
+
+    def sendData(self, data: bytes, /) -> Deferred[bytes]:
+        """As of L{IPlugin}."""
+
+    def registerDataHandler(self, handler: DataHandler, /) -> None:
+        """As of L{IPlugin}."""
+
+    def deregisterDataHandler(self) -> None:
+        """As of L{IPlugin}."""
+
+    def registerProducer(self, producer: Any, streaming: bool, /) -> None:
+        """As of L{IPlugin}."""
+
+    def unregisterProducer(self) -> None:
+        """As of L{IPlugin}."""
 
 
 class IPluginFactory(twisted.plugin.IPlugin, Interface):
@@ -240,6 +303,15 @@ class IPaymentPolicy(Interface):
         fail, or to fire with anything but C{True}, is to refuse; with a L{Refusal} the payer is
         told why.
         """
+
+
+class PaymentPolicy(Protocol):
+    """An L{IPaymentPolicy}, as a type checker sees it."""
+
+    def judgePayment(
+        self, request: Any, /
+    ) -> bool | Refusal | Deferred[bool] | Deferred[Refusal] | Deferred[bool | Refusal]:
+        """As of L{IPaymentPolicy}; the request is a L{PaymentRequest}."""
 
 
 class NotSent(Exception):
