@@ -1,11 +1,14 @@
 """
 What plugins of every kind do alike: one data handler, one producer, and a reply to each Prepare.
 
-This module knows nothing of how packets travel.
+Whatever a data handler does, its Prepare gets a reply, and a producer is paused and resumed in
+turn. Tokens are compared in constant time.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -19,7 +22,7 @@ from txilpstream.wire.ilp import rejectWith
 if TYPE_CHECKING:
     from txilpstream.interfaces import DataHandler
 
-__all__ = ["PluginBase"]
+__all__ = ["PluginBase", "tokenMatches"]
 
 _log = Logger()
 
@@ -124,3 +127,11 @@ class PluginBase:
     def _ebReply(self, failure: Failure) -> bytes:
         _log.failure("a data handler failed; its Prepare is rejected with T00", failure)
         return self._internalError
+
+
+def tokenMatches(expected: str, given: str) -> bool:
+    """Whether two tokens are the same, in a time that tells nothing of either."""
+    digests = [
+        sha256(token.encode("utf-8", "surrogatepass")).digest() for token in (expected, given)
+    ]
+    return compare_digest(*digests)

@@ -1,23 +1,25 @@
 """
 Payment pointers (RFC 26) and URLs: which may be asked, and over which way.
 
-This module knows how they are written and nothing of HTTP.
+Both are taken in one spelling only, in ASCII: nobody is to be paid because a letter of another
+script, or a number that a resolver takes for an address, looks like somebody else.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, NamedTuple
+from ipaddress import IPv6Address
+from typing import Final
 
 from txilpstream.errors import LocalError
+from txilpstream.http.url import HTTP_SCHEMES, URL, addressOf, readURL
 
-__all__ = ["Place", "placeOf", "pointerToURL", "shown"]
+__all__ = ["placeOf", "pointerToURL", "shown"]
 
 _LONGEST_URL: Final = 2048
 _HOST: Final = r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9.-]+)"
 _URL: Final = re.compile(
-    rf"(?P<scheme>https?)://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"(?:https?)://{_HOST}(?::[0-9]{{1,5}})?"
     r"(?:[/?#](?:[a-z0-9._~!$&'()*+,;=:@/?#-]|%[0-9a-f]{2})*)?",
     re.ASCII | re.IGNORECASE,
 )
@@ -29,40 +31,9 @@ _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | r
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
 
-class Place(NamedTuple):
-    """
-    Where a URL leads, as far as it matters for safety.
-
-    @ivar scheme: C{http} or C{https}.
-    @ivar host: in lower case.
-    """
-
-    scheme: str
-    host: str
-
-    @property
-    def isLoopback(self) -> bool:
-        """Whether it is this machine."""
-        address = _addressOf(self.host)
-        return self.host == "localhost" if address is None else address.is_loopback
-
-    @property
-    def isPrivate(self) -> bool:
-        """Whether nobody on the way can read or change what is said."""
-        return self.scheme == "https" or self.isLoopback
-
-
-def _addressOf(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a host is, or None."""
-    try:
-        return ip_address(host[1:-1] if host.startswith("[") else host)
-    except ValueError:
-        return None
-
-
 def _isHost(host: str) -> bool:
     """Whether a host is an IP address, or a name that no resolver takes for one, as C{127.1}."""
-    address = _addressOf(host)
+    address = addressOf(host[1:-1] if host.startswith("[") else host)
     if address is not None or host.startswith("["):
         return isinstance(address, IPv6Address) == host.startswith("[")
     labels = host.split(".")
@@ -71,12 +42,15 @@ def _isHost(host: str) -> bool:
     return all(_LABEL.fullmatch(label) is not None for label in labels)
 
 
-def placeOf(url: str) -> Place | None:
+def placeOf(url: str) -> URL | None:
     """Where a URL leads; None if it is no whole http or https URL, or has a login."""
     found = _URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
-    if found is None or not _isHost(found["host"]) or not 0 < int(found["port"] or 1) < 65536:
+    if found is None or not _isHost(found["host"]):
         return None
-    return Place(found["scheme"].lower(), found["host"].lower())
+    try:
+        return readURL(url, HTTP_SCHEMES)
+    except LocalError:
+        return None
 
 
 def shown(url: str) -> str:

@@ -19,9 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
-from txilpstream.http.url import makeBTPEndpoint as makeEndpoint
-from txilpstream.http.url import parseURL
+from txilpstream.errors import ConnectionEnded, DecodeError
+from txilpstream.http.url import makeEndpoint, readBTPURL
 from txilpstream.interfaces import IPlugin
 from txilpstream.plugins.btp.link import BTPConnection, BTPLink
 from txilpstream.plugins.btp.websocket import (
@@ -184,15 +183,9 @@ class BTPClientPlugin(BTPLink):
         @raise LocalError: if the URL is none, or would send the token over a network in the clear.
         """
         super().__init__(reactor, randomBytes=randomBytes, wallClock=wallClock)
-        address = parseURL(url)
-        if not (address.isSecure or address.isLoopback or isInsecure):
-            raise LocalError(
-                f"ws:// to {address.host} would show token and packets to everybody on the way: "
-                "use wss://, or say --insecure or insecure=yes (isInsecure=True) if the way is safe"
-            )
-        self._address = address
-        self._account = address.account or account
-        given = token if address.token is None else address.token
+        self._url = readBTPURL(url, isInsecure)
+        self._account = self._url.username or account
+        given = token if self._url.password is None else self._url.password
         self._token = randomBytes(16).hex() if given is None else given
         self._endpoint = endpoint
         self._connectTimeout = connectTimeout
@@ -247,7 +240,7 @@ class BTPClientPlugin(BTPLink):
         self._stopTimer()
         self._socket = socket
         if self._isKept:
-            _log.info("connected to {host} again", host=self._address.host)
+            _log.info("connected to {host} again", host=self._url.host)
         self._isKept = True
         self._hasComplained = False
         self._connectedAt = self.reactor.seconds()
@@ -272,10 +265,10 @@ class BTPClientPlugin(BTPLink):
         if self._isKept:
             if isRefused and not self._hasComplained:
                 self._hasComplained = True
-                _log.warn("{host} refuses the authentication now", host=self._address.host)
+                _log.warn("{host} refuses the authentication now", host=self._url.host)
             self._dialLater()
         waiting, self._waiting = self._waiting, []
-        where = f"{self._address.host}:{self._address.port}"
+        where = f"{self._url.host}:{self._url.port}"
         for deferred in waiting:
             if not deferred.called:
                 deferred.errback(ConnectionEnded(f"no connection to {where}: {reason}"))
@@ -289,7 +282,7 @@ class BTPClientPlugin(BTPLink):
             return
         if self.reactor.seconds() - self._connectedAt >= LONGEST_WAIT:
             self._attempts = 0
-        self.rareLog.warn("the connection to {host} was lost", host=self._address.host)
+        self.rareLog.warn("the connection to {host} was lost", host=self._url.host)
         self._dialLater()
 
     def _ended(self) -> None:
@@ -329,7 +322,7 @@ class BTPClientPlugin(BTPLink):
 
     def _dialEndpoint(self) -> Deferred[Any]:
         if self._endpoint is None:
-            self._endpoint = makeEndpoint(self.reactor, self._address)
+            self._endpoint = makeEndpoint(self.reactor, self._url, timeout=self._connectTimeout)
         dialling: Deferred[Any] = self._endpoint.connect(_Dialled(self._makeSocket))
         return dialling
 
@@ -337,8 +330,8 @@ class BTPClientPlugin(BTPLink):
         return ClientWebSocket(
             self.reactor,
             self._makeLogin(),
-            host=self._address.hostHeader,
-            path=self._address.path,
+            host=self._url.authority,
+            path=self._url.path,
             maximumMessage=self._maximumMessage,
             handshakeTime=self._connectTimeout,
         )

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from hashlib import sha256
-from hmac import compare_digest
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
@@ -30,6 +28,7 @@ from zope.interface import implementer
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.interfaces import IPlugin
 from txilpstream.logs import RareLog
+from txilpstream.plugins.base import tokenMatches
 from txilpstream.plugins.btp.link import BTPLink, encodeRefusal
 from txilpstream.plugins.btp.websocket import (
     GOING_AWAY,
@@ -51,14 +50,6 @@ AUTHENTICATION_TIME: Final = 10.0
 MAXIMUM_CONNECTIONS: Final = 1000
 
 _log = Logger()
-
-
-def tokenMatches(expected: str, given: str) -> bool:
-    """Whether two tokens are the same, in a time that tells nothing of either."""
-    digests = [
-        sha256(token.encode("utf-8", "surrogatepass")).digest() for token in (expected, given)
-    ]
-    return compare_digest(*digests)
 
 
 @implementer(IPlugin)
@@ -208,7 +199,8 @@ class BTPServer(Factory):
     ) -> None:
         """
         @param admit: called with account and token, it gives the plugin of the account, or None to
-            refuse. It compares tokens in constant time, see L{tokenMatches}. An account that is
+            refuse. It compares tokens in constant time, see L{tokenMatches
+            <txilpstream.plugins.base.tokenMatches>}. An account that is
             not told is an empty string. A Deferred of its is cancelled if the peer is gone.
         @param maximumConnections: beyond them a newcomer takes the place of the oldest connection
             without a login; if all have logged in, it is refused.

@@ -40,7 +40,7 @@ from zope.interface import implementer
 
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
-from txilpstream.http.url import Target
+from txilpstream.http.url import URL
 from txilpstream.interfaces import NotSent
 from txilpstream.logs import RareLog
 from txilpstream.plugins.base import PluginBase
@@ -391,7 +391,8 @@ class HTTPSender:
     def __init__(
         self,
         reactor: IReactorTime,
-        target: Target,
+        url: URL,
+        token: str,
         endpoint: IStreamClientEndpoint,
         plugin: PluginBase,
         *,
@@ -399,7 +400,8 @@ class HTTPSender:
         timeout: float,
     ) -> None:
         """
-        @param endpoint: connects to the target.
+        @param token: what the peer knows this side by, or empty.
+        @param endpoint: connects to where the URL leads.
         @param plugin: whose producer is paused and resumed.
         @param window: requests that may be unanswered.
         @param timeout: seconds that a packet has from its sending to the end of its answer.
@@ -410,20 +412,21 @@ class HTTPSender:
         self._window = checkAmount("window", window, minimum=1, maximum=MAXIMUM_WINDOW)
         self._timeout = timeout
         self._reactor = reactor
-        self._target = target
-        self._peer = target.authority.decode("ascii")
+        self._uri = url.uri.encode("ascii")
+        self._isSecure = url.isSecure
+        self._peer = url.authority
         self._endpoint = endpoint
         self._plugin = plugin
         self._rareLog = RareLog(reactor, _log)
         self._headers = Headers(
             {
-                b"Host": [target.authority],
+                b"Host": [url.authority.encode("ascii")],
                 b"Content-Type": [b"application/octet-stream"],
                 b"Accept": [b"application/octet-stream"],
             }
         )
-        if target.token:
-            self._headers.setRawHeaders(b"Authorization", [b"Bearer " + target.token])
+        if token:
+            self._headers.setRawHeaders(b"Authorization", [b"Bearer " + token.encode("ascii")])
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._agent: Agent | None = None
@@ -436,7 +439,7 @@ class HTTPSender:
     def start(self) -> None:
         """Take packets from now on."""
         self._pool = ConnectionPool(self._reactor, self._window)
-        endpoint = ReadyEndpoint(self._endpoint, self._pool, self._target.isSecure)
+        endpoint = ReadyEndpoint(self._endpoint, self._pool, self._isSecure)
         self._agent = Agent.usingEndpointFactory(self._reactor, endpoint, self._pool)
         self._sweeping.start(SWEEP_INTERVAL, now=False)
 
@@ -501,7 +504,7 @@ class HTTPSender:
             if self._agent is not None and not exchange.waiting.called:
                 self._unanswered[exchange] = None
                 requested = self._agent.request(
-                    b"POST", self._target.uri, self._headers, exchange
+                    b"POST", self._uri, self._headers, exchange
                 ).addCallbacks(exchange.receiveResponse, exchange.end)
                 exchange.requested = requested
         self._isStarting = False

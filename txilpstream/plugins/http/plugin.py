@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from hmac import compare_digest
 
 from OpenSSL.crypto import Error as PEMError
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
@@ -25,9 +24,9 @@ from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from txilpstream.errors import LocalError
-from txilpstream.http.url import checkToken, makeEndpoint, parseTarget
+from txilpstream.http.url import checkToken, makeEndpoint, readHTTPURL
 from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
-from txilpstream.plugins.base import PluginBase
+from txilpstream.plugins.base import PluginBase, tokenMatches
 from txilpstream.plugins.http.client import HTTPSender
 from txilpstream.plugins.http.server import HTTPServer
 from txilpstream.plugins.registry import callWithParts
@@ -82,12 +81,15 @@ class HTTPPlugin(PluginBase):
             raise LocalError("a plugin needs a url to send to, an endpoint to listen at, or both")
         if endpoint is not None and not incomingToken:
             raise LocalError("whoever listens needs an incomingToken: anybody could send else")
-        self._incomingToken = checkToken("incomingToken", incomingToken).encode("ascii")
+        self._incomingToken = checkToken("incomingToken", incomingToken)
         self._sender: HTTPSender | None = None
         if url is not None:
-            target = parseTarget(url, token, isInsecure)
-            dial = makeEndpoint(reactor, target, contextFactory, clientCertificate)
-            self._sender = HTTPSender(reactor, target, dial, self, window=window, timeout=timeout)
+            place = readHTTPURL(url, isInsecure)
+            dial = makeEndpoint(reactor, place, contextFactory, clientCertificate)
+            token = checkToken("token", token or place.password or "")
+            self._sender = HTTPSender(
+                reactor, place, token, dial, self, window=window, timeout=timeout
+            )
         self._server: HTTPServer | None = None
         if endpoint is not None:
             self._server = HTTPServer(reactor, endpoint, self._admit, wallClock=wallClock)
@@ -100,8 +102,7 @@ class HTTPPlugin(PluginBase):
         return None if self._server is None else self._server.port
 
     def _admit(self, token: str) -> PluginBase | None:
-        isRight = compare_digest(token.encode("utf-8"), self._incomingToken)
-        return self if isRight else None
+        return self if tokenMatches(self._incomingToken, token) else None
 
     def connect(self) -> Deferred[None]:
         """

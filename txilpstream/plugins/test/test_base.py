@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txilpstream.errors import LocalError
-from txilpstream.plugins.base import PluginBase
+from txilpstream.plugins.base import PluginBase, tokenMatches
 from txilpstream.wire.ilp import Reject, decodeReply
 
 
@@ -158,3 +158,13 @@ class ProducerTests(SynchronousTestCase):
     def test_fullAlready(self) -> None:
         FullPlugin().registerProducer(self.producer, True)
         self.assertEqual(self.producer.calls, ["pause"])
+
+
+class TokenTests(SynchronousTestCase):
+    """Tokens that are the same, and those that are not."""
+
+    def test_tokenMatches(self) -> None:
+        self.assertTrue(tokenMatches("sécret\ud800", "sécret\ud800"))
+        self.assertTrue(tokenMatches("", ""))
+        for given in ("", "sécre", "sécret2", "Sécret"):
+            self.assertFalse(tokenMatches("sécret", given))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.spsp.pointers import Place, placeOf, pointerToURL, shown
+from txilpstream.http.url import URL
+from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 from txilpstream.test.support.strategies import forAll, texts
 
 pointers = st.one_of(
@@ -132,4 +133,4 @@ class PlaceTests(SynchronousTestCase):
 
     def test_lower(self) -> None:
         """Case does not matter."""
-        self.assertEqual(placeOf("HTTPS://A.B/C"), Place("https", "a.b"))
+        self.assertEqual(placeOf("HTTPS://A.B/C"), URL("https", "a.b", 443, "/C", True))

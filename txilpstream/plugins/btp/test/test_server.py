@@ -18,13 +18,13 @@ from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
+from txilpstream.plugins.base import tokenMatches
 from txilpstream.plugins.btp.client import BTPClientPlugin
 from txilpstream.plugins.btp.plugin import BTPPluginFactory
 from txilpstream.plugins.btp.server import (
     BTPListeningPlugin,
     BTPServer,
     BTPServerPlugin,
-    tokenMatches,
 )
 from txilpstream.plugins.test.test_base import Producer
 from txilpstream.test.support.sockets import Network, RawPeer
@@ -239,12 +239,6 @@ class LoginTests(ServerTestCase):
         raw = self.call()
         raw.say(*[BytesMessage(message) for message in messages])
         self.assertEqual(self.asked, [])
-
-    def test_tokenMatches(self) -> None:
-        self.assertTrue(tokenMatches("sécret\ud800", "sécret\ud800"))
-        self.assertTrue(tokenMatches("", ""))
-        for given in ("", "sécre", "sécret2", "Sécret"):
-            self.assertFalse(tokenMatches("sécret", given))
 
 
 class TableTests(ServerTestCase):
