@@ -7,15 +7,21 @@ This module knows numbers and checks them; it knows nothing of how they are kept
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.wire.address import checkAddress
 
-__all__ = ["ANSWER_MARGIN", "MAX_FRAGMENT_SIZE", "SessionConfiguration", "configure"]
+__all__ = [
+    "ANSWER_MARGIN",
+    "MAX_FRAGMENT_SIZE",
+    "SessionConfiguration",
+    "SessionOptions",
+    "configure",
+]
 
 ANSWER_MARGIN: Final = 5.0
 """Seconds after a packet's expiry at which its money is in doubt: a connector's answer may be
@@ -30,19 +36,6 @@ _FRAMING: Final = 200
 
 _LEAST_FRAGMENT: Final = 64
 """What a fragment has at least, however little a packet is padded to: less would be all framing."""
-
-_NOT_OPTIONS: Final = frozenset(
-    (
-        "isServer",
-        "destinationAddress",
-        "sourceAddress",
-        "connectionTag",
-        "encryptedBefore",
-        "receiptNonce",
-        "receiptSecret",
-    )
-)
-"""What credentials and addresses say; no application sets these for a connection."""
 
 _ONE_PERCENT: Final = Ratio(1, 100)
 
@@ -200,6 +193,42 @@ class SessionConfiguration:
             )
 
 
+class SessionOptions(TypedDict, total=False):
+    """
+    The fields of L{SessionConfiguration} that an application may set for a connection; the others
+    are what credentials and addresses say.
+    """
+
+    sourceAssetCode: str | None
+    sourceAssetScale: int | None
+    minimumRate: Ratio | None
+    expectedRate: Ratio | None
+    probePrecision: int
+    firstSequence: int
+    firstStreamID: int
+    slippage: Ratio
+    acceptAnyRate: bool
+    maximumPacketAmount: int
+    maximumPacketsPerSecond: int
+    maximumInFlight: int
+    streamWindow: int
+    connectionWindow: int
+    streamHighWater: int
+    connectionHighWater: int
+    maximumStreamID: int
+    fragmentSize: int
+    packetExpiry: float
+    expirySpread: float
+    deadlineSinceFulfill: float
+    idleTimeout: float
+    halfOpen: bool
+    receiveTolerance: Ratio
+    maximumPacketCount: int
+    padTo: int
+    congestionControl: Callable[[SessionConfiguration], ICongestionControl] | None
+    trace: Callable[[str, dict[str, object]], None] | None
+
+
 def configure(options: Mapping[str, Any], **own: Any) -> SessionConfiguration:
     """
     Make a configuration of what an application may say and what is said for it.
@@ -208,8 +237,8 @@ def configure(options: Mapping[str, Any], **own: Any) -> SessionConfiguration:
     @param own: fields that the application may not say.
     @raise LocalError: if an option is not known, is not the application's to say, or not valid.
     """
-    known = {item.name for item in fields(SessionConfiguration)} - _NOT_OPTIONS
-    unknown = sorted(set(options) - known)
+    known = SessionOptions.__annotations__
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise LocalError(
             f"an option is not known: {', '.join(unknown)}; there are {', '.join(sorted(known))}"

@@ -10,7 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import LocalError
-from txilpstream.session.configuration import ANSWER_MARGIN, MAX_FRAGMENT_SIZE, SessionConfiguration
+from txilpstream.session.configuration import (
+    ANSWER_MARGIN,
+    MAX_FRAGMENT_SIZE,
+    SessionConfiguration,
+    SessionOptions,
+)
 from txilpstream.wire import ilp
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH
 from txilpstream.wire.frames import StreamData
@@ -37,6 +42,11 @@ def configure(**fields: Any) -> SessionConfiguration:
     return SessionConfiguration(**fields)
 
 
+def optionHints() -> dict[str, Any]:
+    """The types of options as they are written."""
+    return dict(SessionOptions.__annotations__)
+
+
 class SessionConfigurationTests(SynchronousTestCase):
     """What is a configuration."""
 
@@ -46,6 +56,19 @@ class SessionConfigurationTests(SynchronousTestCase):
         self.assertRaises(FrozenInstanceError, setattr, configuration, "padTo", 1)
         self.assertIs(configuration.minimumRate, None)
         self.assertFalse(configuration.acceptAnyRate)
+
+    def test_options(self) -> None:
+        """An application may set every field but what credentials and addresses say."""
+        types = SessionConfiguration.__annotations__
+        options = {name: hint.__forward_arg__ for name, hint in optionHints().items()}
+        self.assertEqual(options, {name: types[name] for name in options})
+        self.assertEqual(
+            set(types) - set(options),
+            {
+                *("isServer", "destinationAddress", "sourceAddress", "connectionTag"),
+                *("encryptedBefore", "receiptNonce", "receiptSecret"),
+            },
+        )
 
     def test_padTo(self) -> None:
         """Data is cut so that its packets are no larger than others; less is left as it is."""
