@@ -18,161 +18,55 @@ from txilpstream.session.events import DoubtResolved, MoneySettled
 from txilpstream.session.framehandlers import FRAME_HANDLERS, LONGEST_MESSAGE
 from txilpstream.session.packetbuilder import PacketBuilder
 from txilpstream.session.path import Path, SentPacket
-from txilpstream.session.sender import Offers
+from txilpstream.session.rateprobe import RateProbe
+from txilpstream.session.sender import Sender
 from txilpstream.session.state import SessionState
 from txilpstream.wire.frames import ConnectionMaxData, StreamClose, StreamData
 from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
-__all__ = ["Acknowledgements", "Evidence", "giveBack", "resend"]
-
-
-class Evidence:
-    """Tells the controls of a path."""
-
-    __slots__ = ("_packetBuilder", "_passedAt", "_passedInRound", "_path", "_state")
-
-    def __init__(self, state: SessionState, path: Path, packetBuilder: PacketBuilder) -> None:
-        self._state = state
-        self._path = path
-        self._packetBuilder = packetBuilder
-        self._passedInRound = 0
-        self._passedAt = 0.0
-
-    def pathTook(self, sent: SentPacket, delivered: int | None, now: float) -> None:
-        """
-        A packet came through the whole path with its money.
-
-        @param delivered: what the peer says arrived, None if it did not say.
-        """
-        path = self._path
-        if delivered is not None:
-            path.rate.observe(sent.amount, delivered)
-        path.control.took(sent.amount, sent.sentAt, now)
-
-    def passed(self, sent: SentPacket, now: float) -> None:
-        """The peer itself answered in time: the path is well."""
-        self._passedInRound += 1
-        self._passedAt = now
-        if self._path.control.answered(sent.sentAt, now):
-            self._passedInRound = 0
-
-    def rejected(self, sent: SentPacket, reject: Reject, now: float) -> None:
-        """A node on the path rejected a packet in time."""
-        path, code = self._path, reject.code
-        isHopeful = path.control.rejected(
-            sent.amount,
-            code,
-            reject.data,
-            smallest=path.rate.smallest,
-            inFlight=path.inFlight.money,
-            sentAt=sent.sentAt,
-            now=now,
-        )
-        if code == "F08" and sent.amount:
-            if not isHopeful:
-                path.retryPolicy.sleep(now, 1.0)
-        elif code[0] == "T":
-            if code == "T01" and sent.sentAt > self._passedAt:
-                self.sleep(now)  # it lowers no rate, and so no round would ever end
-            elif not isHopeful:
-                self.sleepAfterRound(now)
-        elif path.retryPolicy.isFinal(code, sentAt=sent.sentAt, now=now):
-            self._state.end(
-                ConnectionEnded(f"the path rejects with {code}", path.retryPolicy.rejects)
-            )
-
-    def unanswered(self, sent: SentPacket, now: float, isLinkDown: bool) -> None:
-        """Nobody answered a packet, or with what is no answer."""
-        if not isLinkDown:
-            self._path.control.lost(sent.amount, sent.sentAt, now)
-        self.sleepAfterRound(now)
-
-    def sleepAfterRound(self, now: float) -> None:
-        """Wait if nothing at all came through while something was in flight."""
-        if not self._path.inFlight.packets:
-            if not self._passedInRound:
-                self.sleep(now)
-            self._passedInRound = 0
-
-    def sleep(self, now: float) -> None:
-        """Wait before anything leaves, twice as long each time until a packet is fulfilled."""
-        retryPolicy, tracer = self._path.retryPolicy, self._state.tracer
-        before = retryPolicy.waitUntil
-        retryPolicy.sleep(now, self._packetBuilder.randomBytes(1)[0] / 256)
-        if tracer is not None and retryPolicy.waitUntil != before:
-            tracer.slept(retryPolicy.waitUntil, "nothing came through in a whole round", now)
-
-
-def giveBack(state: SessionState, sent: SentPacket, isLate: bool) -> None:
-    """
-    Money of a refused packet is offered again.
-
-    @param isLate: whether it was given up before; then it goes back to whoever offered it.
-    """
-    stream = sent.stream
-    if stream is None:
-        return
-    money = stream.moneyOut
-    if isLate:
-        money.releaseDoubt(sent.amount, sent.expected)
-        money.sendMax -= sent.amount
-        event = DoubtResolved(stream.streamID, sent.amount, 0, 0, False)
-        state.events.append(event)
-    else:
-        money.release(sent.amount, sent.expected)
-    if stream.isAborted or money.isStopped:
-        money.withdraw()
-    if money.isStopped and not isLate:
-        state.events.append(MoneySettled(stream.streamID, 0, 0, 0, False))
-    state.streams.refresh(stream)
-    if stream.state:
-        state.settleStream(stream)
-
-
-def resend(
-    state: SessionState, path: Path, sent: SentPacket, *, isUnheard: bool, isBack: bool = False
-) -> None:
-    """
-    Data and, if nobody heard them, control frames go again.
-
-    @param isBack: whether it is certain that the peer has not taken the data; then bytes of a
-        stream that is over are credit of the connection again, unless a second copy of them
-        was on its way.
-    """
-    streams = state.streams
-    for streamID, offset, size in sent.fragments:
-        stream = streams.open.get(streamID)
-        if stream is not None and not stream.isAborted:
-            if stream.queue.lose(offset, isSure=isBack):
-                path.losses += 1
-                streams.refresh(stream)
-        elif isBack and not sent.isResent:
-            streams.sendCredit.used -= size
-    if isUnheard and sent.controlFrames:
-        state.controlFrames.lost(sent.controlFrames)
+__all__ = ["Acknowledgements"]
 
 
 class Acknowledgements:
-    """Settles what was sent."""
+    """
+    Settles what was sent.
 
-    __slots__ = ("_deadlines", "_evidence", "_keys", "_offers", "_path", "_state")
+    An answer is taken apart by what it is: fulfilled, rejected, or none at all. Each of these tells
+    the controls of the path, then lets money and data arrive or go back.
+    """
+
+    __slots__ = (
+        "_deadlines",
+        "_keys",
+        "_packetBuilder",
+        "_passedAt",
+        "_passedInRound",
+        "_path",
+        "_rateProbe",
+        "_sender",
+        "_state",
+    )
 
     def __init__(
         self,
         state: SessionState,
         path: Path,
         keys: SessionKeys,
-        offers: Offers,
-        evidence: Evidence,
+        packetBuilder: PacketBuilder,
+        sender: Sender,
+        rateProbe: RateProbe,
         deadlines: Deadlines,
     ) -> None:
         self._state = state
         self._path = path
         self._keys = keys
-        self._offers = offers
-        self._evidence = evidence
+        self._packetBuilder = packetBuilder
+        self._sender = sender
+        self._rateProbe = rateProbe
         self._deadlines = deadlines
+        self._passedInRound = 0
+        self._passedAt = 0.0
 
     def receive(self, sequence: int, data: bytes, now: float) -> None:
         """Take the bytes of an answer; one that nobody waits for is ignored."""
@@ -221,9 +115,9 @@ class Acknowledgements:
         self._deadlines.fulfilled(amount, bool(sent.fragments), now)
         self._path.retryPolicy.fulfilled()
         if amount:
-            self._evidence.pathTook(sent, None if packet is None else packet.prepareAmount, now)
+            self._notePassedPath(sent, None if packet is None else packet.prepareAmount, now)
         if not isLate:
-            self._evidence.passed(sent, now)
+            self._noteAnswered(sent, now)
         if amount:
             self._state.refusal = None
             claimed = sent.minimum if packet is None else packet.prepareAmount
@@ -286,7 +180,9 @@ class Acknowledgements:
         try:
             for frame in packet.frames:
                 handler = FRAME_HANDLERS.get(type(frame))
-                if handler is None or (isinstance(frame, StreamClose) and state.hold(frame, now)):
+                if handler is None or (
+                    isinstance(frame, StreamClose) and state.deferClose(frame, now)
+                ):
                     continue
                 if state.isClosed:
                     return
@@ -306,32 +202,38 @@ class Acknowledgements:
         isLate: bool,
         now: float,
     ) -> None:
-        evidence, tracer = self._evidence, self._state.tracer
+        tracer = self._state.tracer
         if tracer is not None:
             isByPeer = packet is not None
             tracer.rejected(sent, reject.code, reject.triggeredBy, isByPeer, isLate, now)
         if not sent.isProbe or (packet is None and reject.code != "F08"):  # a probe expects these
             self._path.retryPolicy.remember(reject, sent.amount)
         if sent.isProbe:
-            self._offers.rateProbe.ended(sent.sequence)
+            self._rateProbe.ended(sent.sequence)
         if packet is not None:
             if sent.amount:
-                evidence.pathTook(sent, packet.prepareAmount, now)
+                self._notePassedPath(sent, packet.prepareAmount, now)
             if not isLate:
-                evidence.passed(sent, now)
+                self._noteAnswered(sent, now)
         elif not isLate:
-            evidence.rejected(sent, reject, now)
-        giveBack(self._state, sent, isLate)
-        resend(self._state, self._path, sent, isUnheard=packet is None, isBack=True)
+            self._noteRejected(sent, reject, now)
+        self._giveBack(sent, isLate)
+        self._resend(sent, isUnheard=packet is None, isBack=True)
         if packet is not None:
             state = self._state
             if state.refusal is None and not state.isClosed:
                 state.refusal = _reasonOf(packet)
             self._hear(sent, packet, now)
             if sent.isProbe:
-                self._offers.probed(sent, packet.prepareAmount)
+                self._probed(sent, packet.prepareAmount)
             elif sent.amount or sent.fragments:
-                evidence.sleep(now)
+                self._sleep(now)
+
+    def _probed(self, sent: SentPacket, delivered: int) -> None:
+        """A probe came through."""
+        reason = self._rateProbe.probed(sent, delivered)
+        if reason:
+            self._sender.withdraw(reason)
 
     # --- No answer ------------------------------------------------------------------------
 
@@ -345,16 +247,16 @@ class Acknowledgements:
             return
         if state.tracer is not None:
             state.tracer.doubted(sent, now)
-        self._evidence.unanswered(sent, now, isLinkDown)
+        self._noteLost(sent, now, isLinkDown)
         if sent.isProbe:
-            self._offers.rateProbe.ended(sent.sequence)
+            self._rateProbe.ended(sent.sequence)
         elif sent.amount:
             stream = sent.stream
             stream.moneyOut.doubt(sent.amount, sent.expected)
             state.streams.refresh(stream)
             state.events.append(MoneySettled(stream.streamID, sent.amount, 0, 0, True))
             state.settleStream(stream)
-        resend(self._state, self._path, sent, isUnheard=True)
+        self._resend(sent, isUnheard=True)
 
     def notSent(self, sequence: int, now: float) -> None:
         """A packet certainly never left this machine: everything in it goes back."""
@@ -363,10 +265,10 @@ class Acknowledgements:
             if self._state.tracer is not None:
                 self._state.tracer.notSent(sent, now)
             if sent.isProbe:
-                self._offers.rateProbe.ended(sent.sequence)
-            giveBack(self._state, sent, False)
-            resend(self._state, self._path, sent, isUnheard=True, isBack=True)
-            self._evidence.sleepAfterRound(now)
+                self._rateProbe.ended(sent.sequence)
+            self._giveBack(sent, False)
+            self._resend(sent, isUnheard=True, isBack=True)
+            self._sleepAfterRound(now)
 
     def unanswered(self, sequence: int, now: float, isLinkDown: bool) -> None:
         """No answer will come to a packet that may have left."""
@@ -379,7 +281,120 @@ class Acknowledgements:
         for sent in self._path.inFlight.expired(now, ANSWER_MARGIN):
             self._doubted(sent, False, now)
         for sent in self._path.takeOverdue(now):
-            resend(self._state, self._path, sent, isUnheard=True)
+            self._resend(sent, isUnheard=True)
+
+    # --- What goes back -----------------------------------------------------------------------
+
+    def _giveBack(self, sent: SentPacket, isLate: bool) -> None:
+        """
+        Money of a refused packet is offered again.
+
+        @param isLate: whether it was given up before; then it goes back to whoever offered it.
+        """
+        state, stream = self._state, sent.stream
+        if stream is None:
+            return
+        money = stream.moneyOut
+        if isLate:
+            money.releaseDoubt(sent.amount, sent.expected)
+            money.sendMax -= sent.amount
+            event = DoubtResolved(stream.streamID, sent.amount, 0, 0, False)
+            state.events.append(event)
+        else:
+            money.release(sent.amount, sent.expected)
+        if stream.isAborted or money.isStopped:
+            money.withdraw()
+        if money.isStopped and not isLate:
+            state.events.append(MoneySettled(stream.streamID, 0, 0, 0, False))
+        state.streams.refresh(stream)
+        if stream.state:
+            state.settleStream(stream)
+
+    def _resend(self, sent: SentPacket, *, isUnheard: bool, isBack: bool = False) -> None:
+        """
+        Data and, if nobody heard them, control frames go again.
+
+        @param isBack: whether it is certain that the peer has not taken the data; then bytes of a
+            stream that is over are credit of the connection again, unless a second copy of them
+            was on its way.
+        """
+        state, streams = self._state, self._state.streams
+        for streamID, offset, size in sent.fragments:
+            stream = streams.open.get(streamID)
+            if stream is not None and not stream.isAborted:
+                if stream.queue.lose(offset, isSure=isBack):
+                    self._path.losses += 1
+                    streams.refresh(stream)
+            elif isBack and not sent.isResent:
+                streams.sendCredit.used -= size
+        if isUnheard and sent.controlFrames:
+            state.controlFrames.lost(sent.controlFrames)
+
+    # --- What the controls of the path are told ------------------------------------------------
+
+    def _notePassedPath(self, sent: SentPacket, delivered: int | None, now: float) -> None:
+        """
+        A packet came through the whole path with its money.
+
+        @param delivered: what the peer says arrived, None if it did not say.
+        """
+        path = self._path
+        if delivered is not None:
+            path.rate.observe(sent.amount, delivered)
+        path.control.took(sent.amount, sent.sentAt, now)
+
+    def _noteAnswered(self, sent: SentPacket, now: float) -> None:
+        """The peer itself answered in time: the path is well."""
+        self._passedInRound += 1
+        self._passedAt = now
+        if self._path.control.answered(sent.sentAt, now):
+            self._passedInRound = 0
+
+    def _noteRejected(self, sent: SentPacket, reject: Reject, now: float) -> None:
+        """A node on the path rejected a packet in time."""
+        path, code = self._path, reject.code
+        isHopeful = path.control.rejected(
+            sent.amount,
+            code,
+            reject.data,
+            smallest=path.rate.smallest,
+            inFlight=path.inFlight.money,
+            sentAt=sent.sentAt,
+            now=now,
+        )
+        if code == "F08" and sent.amount:
+            if not isHopeful:
+                path.retryPolicy.sleep(now, 1.0)
+        elif code[0] == "T":
+            if code == "T01" and sent.sentAt > self._passedAt:
+                self._sleep(now)  # it lowers no rate, and so no round would ever end
+            elif not isHopeful:
+                self._sleepAfterRound(now)
+        elif path.retryPolicy.isFinal(code, sentAt=sent.sentAt, now=now):
+            self._state.end(
+                ConnectionEnded(f"the path rejects with {code}", path.retryPolicy.rejects)
+            )
+
+    def _noteLost(self, sent: SentPacket, now: float, isLinkDown: bool) -> None:
+        """Nobody answered a packet, or with what is no answer."""
+        if not isLinkDown:
+            self._path.control.lost(sent.amount, sent.sentAt, now)
+        self._sleepAfterRound(now)
+
+    def _sleepAfterRound(self, now: float) -> None:
+        """Wait if nothing at all came through while something was in flight."""
+        if not self._path.inFlight.packets:
+            if not self._passedInRound:
+                self._sleep(now)
+            self._passedInRound = 0
+
+    def _sleep(self, now: float) -> None:
+        """Wait before anything leaves, twice as long each time until a packet is fulfilled."""
+        retryPolicy, tracer = self._path.retryPolicy, self._state.tracer
+        before = retryPolicy.waitUntil
+        retryPolicy.sleep(now, self._packetBuilder.randomBytes(1)[0] / 256)
+        if tracer is not None and retryPolicy.waitUntil != before:
+            tracer.slept(retryPolicy.waitUntil, "nothing came through in a whole round", now)
 
 
 def _reasonOf(packet: StreamPacket) -> str | None:

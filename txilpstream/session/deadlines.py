@@ -2,20 +2,38 @@
 How long a connection waits: for a fulfill, for one with money, and for any word of the peer.
 
 A connection that is to close waits for the peer to take what was written and offered, as long as
-the peer takes anything of it.
-
-This file knows moments only; what is given up when one of them comes is done elsewhere.
+the peer takes anything of it. What is over is said here and ended by the session.
 """
 
 from __future__ import annotations
 
-from txilpstream.errors import ConnectionEnded, RejectSeen
+from dataclasses import dataclass
+
+from txilpstream.errors import RejectSeen
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.path import NEVER, Path
-from txilpstream.session.sender import Offers, Sender
 from txilpstream.session.state import SessionState
 
-__all__ = ["Deadlines"]
+__all__ = ["Deadlines", "Overdue"]
+
+
+@dataclass(slots=True)
+class Overdue:
+    """
+    What has waited for too long.
+
+    @ivar reason: of the error that says so.
+    @ivar rejects: met while it waited.
+    @ivar isMoneyOnly: whether it is the money that was offered, and not the connection.
+    @ivar isPeerTold: whether the peer is told that the connection is over.
+    @ivar message: what it is told for people.
+    """
+
+    reason: str
+    rejects: tuple[RejectSeen, ...] = ()
+    isMoneyOnly: bool = False
+    isPeerTold: bool = True
+    message: str = ""
 
 
 class Deadlines:
@@ -32,27 +50,18 @@ class Deadlines:
         "_drainedAt",
         "_got",
         "_gotAt",
-        "_offers",
         "_path",
-        "_sender",
         "_state",
         "fulfilledAt",
         "moneyAt",
     )
 
     def __init__(
-        self,
-        configuration: SessionConfiguration,
-        state: SessionState,
-        path: Path,
-        offers: Offers,
-        sender: Sender,
+        self, configuration: SessionConfiguration, state: SessionState, path: Path
     ) -> None:
         self._configuration = configuration
         self._state = state
         self._path = path
-        self._offers = offers
-        self._sender = sender
         self.fulfilledAt: float | None = None
         self.moneyAt: float | None = None
         self._drainedAt: float | None = None
@@ -77,7 +86,7 @@ class Deadlines:
 
     def note(self, now: float) -> None:
         """Remember since when something waits to be fulfilled, and forget it if nothing does."""
-        sender, state, inFlight = self._sender, self._state, self._path.inFlight
+        state, inFlight = self._state, self._path.inFlight
         if state.heardAt is None:
             state.heardAt = now
         if state.hasSaidClose:
@@ -86,7 +95,7 @@ class Deadlines:
             self._drainedAt = now
         if not state.destination:
             return
-        if not (inFlight.packets or sender.hasWork):
+        if not (inFlight.packets or state.hasWork):
             self.fulfilledAt = None
         elif self.fulfilledAt is None:
             self.fulfilledAt = now
@@ -95,37 +104,28 @@ class Deadlines:
         elif self.moneyAt is None:
             self.moneyAt = now
 
-    def check(self, now: float) -> None:
-        """Give up what has waited too long."""
-        state = self._state
-        self.note(now)
-        if state.isClosed:
-            return
-        if state.earlyCloses:
-            state.hearHeld(now)
-        deadline = self._configuration.deadlineSinceFulfill
+    def check(self, now: float) -> Overdue | None:
+        """What has waited too long, as far as L{note} knows; None if nothing has."""
+        deadline, rejects = self._configuration.deadlineSinceFulfill, self._path.retryPolicy.rejects
         if self.fulfilledAt is not None and now >= self.fulfilledAt + deadline:
-            state.end(ConnectionEnded(f"nothing was fulfilled for {deadline} s", self._rejects))
-        elif self._drainedAt is not None and now >= self._drainedAt + deadline:
-            state.closeMessage = "the peer took no more for too long"
-            state.owesClose = True
-            state.end(ConnectionEnded(f"the peer took nothing for {deadline} s", self._rejects))
-        elif self.moneyAt is not None and now >= self.moneyAt + deadline:
-            self.moneyAt = None
-            self._offers.fail(f"no money was fulfilled for {deadline} s")
-        elif now >= self._gotAt + self._configuration.idleTimeout:
-            state.owesClose = True
-            state.end(ConnectionEnded("the peer neither closed the connection nor sent anything"))
-        elif now >= self._idleAt():
-            state.owesClose = True  # the peer may wait longer, and would find nobody any more
-            state.end(ConnectionEnded("nothing was heard of the peer for too long"))
+            return Overdue(f"nothing was fulfilled for {deadline} s", rejects, isPeerTold=False)
+        if self._drainedAt is not None and now >= self._drainedAt + deadline:
+            message = "the peer took no more for too long"
+            return Overdue(f"the peer took nothing for {deadline} s", rejects, message=message)
+        if self.moneyAt is not None and now >= self.moneyAt + deadline:
+            return Overdue(f"no money was fulfilled for {deadline} s", isMoneyOnly=True)
+        if now >= self._gotAt + self._configuration.idleTimeout:
+            return Overdue("the peer neither closed the connection nor sent anything")
+        if now >= self._idleAt:  # the peer is told: it may wait longer, and would find nobody
+            return Overdue("nothing was heard of the peer for too long")
+        return None
 
     def next(self) -> float:
-        """The first moment at which L{check} has something to do."""
+        """The first moment at which something is over."""
         state = self._state
         if state.isClosed:
             return NEVER
-        moment = self._idleAt()
+        moment = self._idleAt
         deadline = self._configuration.deadlineSinceFulfill
         if self.fulfilledAt is not None:
             moment = min(moment, self.fulfilledAt + deadline)
@@ -139,9 +139,6 @@ class Deadlines:
         return moment
 
     @property
-    def _rejects(self) -> tuple[RejectSeen, ...]:
-        return self._path.retryPolicy.rejects
-
     def _idleAt(self) -> float:
         """When the peer has been silent for too long; while packets are under way it is not."""
         heardAt = self._state.heardAt

@@ -1,8 +1,9 @@
 """
 A Prepare, written, sealed and recorded.
 
-This file knows how a packet is made and not why: what it carries is decided in C{sender} and
-C{offers}. Control frames that wait go with whatever leaves.
+What it carries is decided by C{sender} and C{rateprobe}; control frames that wait go with whatever
+leaves. A packet counts as sent from here on: it has its number, its key has encrypted one more, and
+its record is in flight, so every packet that is built must be handed to the plugin.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from txilpstream.wire.frames import Frame, StreamData, encodeFrame
 from txilpstream.wire.ilp import encodePrepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, encodePacket
 
-__all__ = ["Outgoing", "PacketBuilder"]
+__all__ = ["Outgoing", "PacketBuilder", "Wait"]
 
 MOST_OCTETS: Final = 32_767 - 69 - ENVELOPE_OVERHEAD
 """Octets of a STREAM packet, less those of the destination: the fields of a Prepare, which are 69
@@ -43,6 +44,18 @@ class Outgoing:
     sequence: int
     data: bytes
     expiresAt: float
+
+
+@dataclass(slots=True)
+class Wait:
+    """
+    Why there is no packet: it is too early.
+
+    @ivar until: the moment from which asking again makes sense without anything having happened in
+        between, in seconds; infinity if only the peer changes that.
+    """
+
+    until: float
 
 
 class PacketBuilder:

@@ -1,7 +1,9 @@
 """
-What this end knows of the path, what controls how it is used, and what is on its way.
+One direction of a connection: what is known of the path, what controls it, what is on its way.
 
-This file joins them and decides nothing: who sends asks them, who settles tells them.
+Every packet without an answer is in flight or in doubt, and in doubt it stays until an answer comes
+after all. Of those in flight, the ones with something to be said again are remembered apart,
+so that neither finding the oldest nor giving one up depends on how many there are.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.retry import RetryPolicy
 
 __all__ = ["MAX_DOUBTFUL", "NEVER", "InFlight", "Path", "SentPacket"]
+
+NEVER: Final = inf
+"""The moment that does not come."""
+
+LEAST_RESEND: Final = 1.0
+"""Seconds after which what has no answer is sent again; four round trips, if that is more."""
 
 MAX_DOUBTFUL: Final = 10_000
 """Doubtful packets that are remembered; an answer to an older one changes nothing any more."""
@@ -39,7 +47,7 @@ class SentPacket:
         may still be settled, even if nothing else knows it any more.
     @ivar fragments: stream id, offset and size of each fragment of data it carries; the size is 0
         if another copy may have been delivered.
-    @ivar controls: the keys of the control frames it carries, with their versions.
+    @ivar controlFrames: the keys of the control frames it carries, with their versions.
     @ivar isProbe: whether it only asks for the rate.
     @ivar isResent: whether its data was given up as lost and is on its way again.
     """
@@ -64,15 +72,18 @@ class InFlight:
 
     @ivar packets: by sequence, the oldest first.
     @ivar doubtful: those whose time is over, by sequence, the oldest first.
+    @ivar repeatable: those of C{packets} with data or control frames that are sent again if no
+        answer comes for a while, by sequence, the oldest first.
     @ivar withMoney: how many of C{packets} carry money.
     @ivar money: what they carry together, in source units.
     """
 
-    __slots__ = ("doubtful", "money", "packets", "withMoney")
+    __slots__ = ("doubtful", "money", "packets", "repeatable", "withMoney")
 
     def __init__(self) -> None:
         self.packets: dict[int, SentPacket] = {}
         self.doubtful: dict[int, SentPacket] = {}
+        self.repeatable: dict[int, SentPacket] = {}
         self.withMoney = 0
         self.money = 0
 
@@ -82,13 +93,18 @@ class InFlight:
         if packet.amount:
             self.withMoney += 1
             self.money += packet.amount
+        if packet.fragments or packet.controlFrames:
+            self.repeatable[packet.sequence] = packet
 
     def pop(self, sequence: int) -> SentPacket | None:
         """An answer came; None if nothing waits for one under this number."""
         packet = self.packets.pop(sequence, None)
-        if packet is not None and packet.amount:
-            self.withMoney -= 1
-            self.money -= packet.amount
+        if packet is not None:
+            if packet.amount:
+                self.withMoney -= 1
+                self.money -= packet.amount
+            if packet.fragments or packet.controlFrames:
+                self.repeatable.pop(sequence, None)
         return packet
 
     def doubt(self, packet: SentPacket) -> None:
@@ -113,7 +129,7 @@ class InFlight:
         What left so long ago that it is hardly under way any more.
 
         @param waited: seconds that an answer is waited for.
-        @return: that money, in source units; and the moment when it is more, infinity for never.
+        @return: that money, in source units; and the moment when it is more.
         """
         money = 0
         for packet in self.packets.values():
@@ -121,7 +137,7 @@ class InFlight:
             if overdueAt > now:
                 return money, overdueAt
             money += packet.amount
-        return money, inf
+        return money, NEVER
 
     @property
     def oldest(self) -> SentPacket | None:
@@ -130,25 +146,18 @@ class InFlight:
         return packets[next(iter(packets))] if packets else None
 
 
-NEVER: Final = float("inf")
-
-LEAST_RESEND: Final = 1.0
-"""Seconds after which what has no answer is sent again; four round trips, if that is more."""
-
-
 class Path:
     """
     One direction of a connection.
 
     @ivar rate: what the path makes of an amount.
     @ivar control: how fast, how much at once and how large.
-    @ivar patience: which rejects were met, and how long to wait.
+    @ivar retryPolicy: which rejects were met, and how long to wait.
     @ivar inFlight: what has no answer yet.
     @ivar losses: how many fragments were given up as lost.
     """
 
     __slots__ = (
-        "_unheard",
         "control",
         "inFlight",
         "losses",
@@ -172,7 +181,6 @@ class Path:
         self.retryPolicy = RetryPolicy()
         self.inFlight = InFlight()
         self.losses = 0
-        self._unheard: dict[int, SentPacket] = {}
 
     @property
     def roundTrip(self) -> float:
@@ -193,24 +201,19 @@ class Path:
         """A packet leaves."""
         self.inFlight.add(packet)
         self.control.sent(packet.amount, now)
-        if packet.fragments or packet.controlFrames:
-            self._unheard[packet.sequence] = packet
 
     def resendAt(self) -> float:
         """When the oldest packet with something to be said again has waited long enough."""
-        unheard, packets = self._unheard, self.inFlight.packets
-        while unheard:
-            oldest = next(iter(unheard))
-            if oldest in packets:
-                return unheard[oldest].sentAt + self.resendAfter
-            del unheard[oldest]
-        return NEVER
+        repeatable = self.inFlight.repeatable
+        if not repeatable:
+            return NEVER
+        return repeatable[next(iter(repeatable))].sentAt + self.resendAfter
 
     def takeOverdue(self, now: float) -> list[SentPacket]:
         """The packets that have waited so long, each once; they still may be answered."""
-        overdue = []
+        overdue, repeatable = [], self.inFlight.repeatable
         while self.resendAt() <= now:
-            packet = self._unheard.pop(next(iter(self._unheard)))
+            packet = repeatable.pop(next(iter(repeatable)))
             packet.isResent = True
             overdue.append(packet)
         return overdue

@@ -15,7 +15,7 @@ from typing import Final
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.session.events import RateLearned
 from txilpstream.session.packetbuilder import Outgoing, PacketBuilder
-from txilpstream.session.path import NEVER, Path, SentPacket
+from txilpstream.session.path import Path, SentPacket
 from txilpstream.session.state import SessionState
 
 __all__ = ["MOST_PROBES", "RateProbe"]
@@ -28,12 +28,10 @@ class RateProbe:
     """
     Measures the rate of a path.
 
-    @ivar wanted: the amount for which the rate is asked though no money is offered; 0 if none is.
     @ivar isNeeded: whether no money may leave before the rate is measured, for another reason than
         that there is no floor.
     @ivar total: all that will ever be sent, 0 if not known; a probe of as much is as precise
         as anybody needs it.
-    @ivar readyAt: when L{next}, having given None, may give a packet.
     """
 
     __slots__ = (
@@ -45,9 +43,7 @@ class RateProbe:
         "_sequence",
         "_state",
         "isNeeded",
-        "readyAt",
         "total",
-        "wanted",
     )
 
     def __init__(self, state: SessionState, path: Path, packetBuilder: PacketBuilder) -> None:
@@ -58,35 +54,33 @@ class RateProbe:
         self._count = 0
         self._amount = 0
         self._sentAt = 0.0
-        self.wanted = 0
         self.total = 0
         self.isNeeded = False
-        self.readyAt = NEVER
 
     def ask(self, sourceAmount: int) -> None:
         """Measure the rate for about this amount, though no money is offered."""
-        self.wanted = sourceAmount
+        self._state.amountToMeasure = sourceAmount
         self._amount = self._count = 0
 
     def forget(self) -> None:
         """Nobody asks for the rate any more."""
-        self.wanted = 0
+        self._state.amountToMeasure = 0
 
-    def isWaiting(self, now: float) -> bool:
-        """Whether a probe is on its way that may still be answered soon."""
-        self.readyAt = self._sentAt + self._path.resendAfter
-        return bool(self._sequence) and now < self.readyAt
+    @property
+    def answerDueAt(self) -> float:
+        """Until when the probe that is on its way may well be answered; 0 if there is none."""
+        return self._sentAt + self._path.resendAfter if self._sequence else 0.0
 
-    def next(self, most: int, now: float) -> Outgoing:
+    def build(self, most: int, now: float) -> Outgoing:
         """
-        The next probe.
+        Ask.
 
         @param most: what a packet may carry now, at least 1.
         """
         amount = self._amount
         if not amount:
             offered = (
-                self.wanted
+                self._state.amountToMeasure
                 or next(iter(self._state.streams.moneyReady.values())).moneyOut.probeable
             )
             amount = offered - offered * self._packetBuilder.randomBytes(1)[0] // 256 // 16
@@ -110,7 +104,7 @@ class RateProbe:
         @return: why no money can leave, or an empty string.
         """
         rate = self._path.rate
-        if not (rate.floor is None or self.isNeeded or self.wanted):
+        if not (rate.floor is None or self.isNeeded or self._state.amountToMeasure):
             return ""
         precision = self._state.configuration.probePrecision
         isPrecise = delivered >= precision or sent.amount >= self._path.mostPerPacket
@@ -120,7 +114,7 @@ class RateProbe:
             factor = precision // delivered + 1 if delivered else max(1000, precision) + 1
             self._amount = min(U64_MAX, sent.amount * factor)
             return ""
-        self.wanted = self._count = self._amount = 0
+        self._state.amountToMeasure = self._count = self._amount = 0
         if not delivered and (rate.floor is None or self.isNeeded):
             self._tell(None, None, None)
             return f"a packet of {sent.amount} units delivers nothing at all"

@@ -198,7 +198,7 @@ _TOUCHING: Final = frozenset(range(0x10, 0x17))
 
 def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | bytes]) -> None:
     """Say the limits of the streams that the packet touches, and of the connection."""
-    streams, announcer = state.streams, state.announcer
+    streams, ours = state.streams, state.controlFrames
     touched: dict[int, None] = {}
     isAsked = False
     for frame in packet.frames:
@@ -209,21 +209,21 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
                 _addDeaf(state, frame.streamID, frames)  # type: ignore[union-attr]
         elif kind == ConnectionNewAddress.type:
             isAsked = True
-    asset = announcer.asset() if isAsked else None
+    asset = ours.asset() if isAsked else None
     if asset is not None:
         frames.append(asset)
     for streamID in touched:
         stream = streams.open.get(streamID)
         if stream is not None:
-            frames.append(announcer.maxMoney(stream))
-            frames.append(announcer.maxData(stream))
+            frames.append(ours.maxMoney(stream))
+            frames.append(ours.maxData(stream))
         elif streams.wasOpened(streamID):
             _addUnread(state.configuration.streamWindow, streamID, packet, frames)
     if not state.destination:
         _addCloses(state, touched, frames)
-    frames.append(announcer.connectionMaxData())
+    frames.append(ours.connectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
-        frames.append(announcer.maxStreamID())
+        frames.append(ours.maxStreamID())
 
 
 def _addUnread(
@@ -523,7 +523,7 @@ class Receiver:
             if isinstance(frame, _CLOSING) and not isHalf:
                 FRAME_HANDLERS[type(frame)](self._state, frame)
         if self._state.earlyCloses:
-            self._state.hearHeld()
+            self._state.endEarlyClosed()
 
     # --- The answer --------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 """
-The next Prepare: when it may leave, and whose turn it is.
+The next Prepare: when it may leave, whose turn it is, and what it carries.
 
 The controls say how fast, how much at once and how large; the streams take turns. Data travels in
-packets of amount 0, money in packets of one stream, and control frames in whatever leaves next. How
-much money a packet carries is written in C{offers}, what an answer changes in C{settlement}.
+packets of amount 0, money in packets of one stream, and control frames in whatever leaves next.
+Whatever builds gives a packet, the moment to L{Wait} for, or None: then nothing is to be sent, or
+only the peer's word lets it go. A packet that is built has left, as far as its money is concerned:
+it is held from then on until an answer settles it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,8 @@ from typing import Final
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.session.events import MoneyFailed, ReserveNeeded
-from txilpstream.session.exchangerate import ExchangeRate
-from txilpstream.session.packetbuilder import Outgoing, PacketBuilder
-from txilpstream.session.path import NEVER, Path, SentPacket
+from txilpstream.session.packetbuilder import Outgoing, PacketBuilder, Wait
+from txilpstream.session.path import NEVER, Path
 from txilpstream.session.rateprobe import RateProbe
 from txilpstream.session.state import SessionState
 from txilpstream.session.streams.money import MoneySender
@@ -30,243 +31,7 @@ from txilpstream.wire.frames import (
     StreamMoneyBlocked,
 )
 
-__all__ = ["Offers", "Outgoing", "Sender", "offerWithin", "takeData"]
-
-
-def offerWithin(money: MoneySender, rate: ExchangeRate, offered: int, most: int) -> int:
-    """
-    How much of what is offered may leave, where a fixed delivery bounds it.
-
-    @param most: what one packet may carry.
-    @return: source units; 0 if nothing may leave now, which is not a failure.
-    """
-    missing = money.deliverMax - money.deliveredClaimed
-    underway = money.held + money.unanswered
-    if missing <= 0:
-        return 0
-    if not underway:
-        wanted = rate.sourceFor(missing)
-        return 0 if wanted is None else min(offered, wanted)
-    high = rate.high
-    if high is None or not high.numerator:
-        return 0
-    rest = missing - high.ceil(underway)
-    if rest <= 0:
-        return 0
-    safe = rest * high.denominator // high.numerator
-    if money.held and safe < min(most, offered):
-        return 0
-    return min(offered, safe)
-
-
-def takeData(
-    stream: SessionStream, state: SessionState, frames: list[Frame]
-) -> tuple[tuple[int, int, int], ...]:
-    """
-    Put what such a stream has to say into a packet of its money.
-
-    @param frames: of the packet; those of the data are appended.
-    @return: the fragments, as a record of a packet has them.
-    """
-    queue = stream.queue
-    fragments = []
-    while queue.hasLost:
-        offset, data = queue.peekLost()
-        queue.resend(offset)
-        frames.append(StreamData(stream.streamID, offset, data))
-        fragments.append((stream.streamID, offset, len(data) if queue.isSure(offset) else 0))
-    credit = state.streams.sendCredit
-    room = min(stream.sendCredit.room, credit.room)
-    if queue.unsent and room:
-        offset, data = queue.nextNew(room)
-        state.useCredit(stream, len(data))
-        frames.append(StreamData(stream.streamID, offset, data))
-        fragments.append((stream.streamID, offset, len(data)))
-    return tuple(fragments)
-
-
-class Offers:
-    """
-    Plans the packets that carry money.
-
-    @ivar probing: asks for the rate.
-    @ivar readyAt: when L{next}, having given None, may give a packet without anything having
-        happened in between.
-    @ivar stalled: streams whose money fits no packet that the peer would take now.
-    """
-
-    __slots__ = (
-        "_packetBuilder",
-        "_path",
-        "_state",
-        "rateProbe",
-        "readyAt",
-        "stalled",
-    )
-
-    def __init__(self, state: SessionState, path: Path, packetBuilder: PacketBuilder) -> None:
-        self._state = state
-        self._path = path
-        self._packetBuilder = packetBuilder
-        self.rateProbe = RateProbe(state, path, packetBuilder)
-        self.readyAt = NEVER
-        self.stalled: set[int] = set()
-
-    # --- Planning -------------------------------------------------------------------------
-
-    def next(self, now: float) -> Outgoing | None:
-        """The next packet with money, None if none may leave now; some stream must be ready."""
-        path, rate = self._path, self._path.rate
-        self.readyAt = NEVER
-        ready = self._state.streams.moneyReady
-        if rate.floor is None or self.rateProbe.isNeeded or not ready:
-            return self._probe(now)
-        if self.rateProbe.wanted and (packet := self._probe(now)) is not None:
-            return packet
-        self.readyAt = NEVER
-        most = path.control.mostNow(rate.smallest, path.inFlight.money, now)
-        if not (most or (most := self._mostBesideLost(now))):
-            return None
-        while ready:
-            streamID = next(iter(ready))
-            stream = ready[streamID]
-            amount = self._amountFor(stream, most, now)
-            if amount == 0:
-                ready.pop(streamID, None)
-                continue
-            money = stream.moneyOut
-            minimum, expected = rate.expect(amount)
-            money.hold(amount, expected)
-            stream.hasOpened = True
-            frames: list[Frame] = [StreamMoney(streamID, 1)]
-            fragments = takeData(stream, self._state, frames) if stream.sendsDataWithMoney else ()
-            if money.unsent and money.peerRoom and not fragments:
-                ready.move_to_end(streamID)
-            else:
-                del ready[streamID]
-            return self._packetBuilder.pack(
-                now,
-                amount,
-                frames,
-                minimum=minimum,
-                expected=expected,
-                stream=stream,
-                fragments=fragments,
-            )
-        return None
-
-    def _mostBesideLost(self, now: float) -> int:
-        """
-        What a packet may carry if those that have waited long for an answer hold no liquidity any
-        more; 0 if none may leave.
-        """
-        path = self._path
-        lost, moreLostAt = path.inFlight.moneyOverdue(now, path.resendAfter)
-        most = 0
-        if lost:
-            most = path.control.mostNow(path.rate.smallest, path.inFlight.money - lost, now)
-        if not most:
-            self.readyAt = min(path.control.moneyReadyAt(), moreLostAt)
-        return most
-
-    def _amountFor(self, stream: SessionStream, most: int, now: float) -> int:
-        """
-        What the stream's next packet carries; 0 if nothing of use can leave.
-
-        @param most: what the path takes at this moment.
-        """
-        path, money, rate = self._path, stream.moneyOut, self._path.rate
-        offered = unsent = money.unsent
-        room = money.peerRoom
-        if room < U64_MAX:
-            wanted = rate.sourceFor(room)
-            if wanted is not None:
-                offered = min(offered, wanted)
-        if rate.isHopeless and self.rateProbe.total and not money.held:
-            self._takeBack(stream, f"the rate is {rate.low}, the least is {rate.floor}")
-            return 0
-        pathMost = most
-        if money.isBounded:
-            offered, most = self._bounded(stream, offered, most)
-            if not offered:
-                return 0
-        if offered > most == pathMost:  # a larger packet is tried beyond the path's limit, no other
-            larger = path.control.larger(now)
-            if larger is not None and larger < offered and rate.plan(offered, larger) == larger:
-                return larger
-        amount = rate.plan(offered, most)
-        if amount == 0 and not money.held:
-            if offered == unsent or money.deliverMax != U64_MAX:
-                self._takeBack(stream, self._whyTooFew(unsent))
-            else:
-                self.stalled.add(stream.streamID)
-        return amount
-
-    def _bounded(self, stream: SessionStream, offered: int, most: int) -> tuple[int, int]:
-        """
-        What a fixed delivery and a reserve leave of an offer, and of the largest packet.
-
-        @return: no offer if nothing may leave now.
-        """
-        money = stream.moneyOut
-        if money.deliverMax != U64_MAX:
-            offered = offerWithin(money, self._path.rate, offered, most)
-        room = money.reserved - money.left
-        if room < min(offered, most):
-            self._state.events.append(ReserveNeeded(stream.streamID))
-            if room < self._path.rate.smallest:
-                return 0, most
-            most = room
-        return offered, most
-
-    def _whyTooFew(self, unsent: int) -> str:
-        rate, most = self._path.rate, self._path.mostPerPacket
-        if not rate.mostPerPacket:
-            return f"at the rate floor of {rate.floor} a single unit would not fit into 64 bits"
-        return (
-            f"{min(unsent, most)} of {unsent} units are the most that a packet may carry and too "
-            f"few to deliver anything at the rate floor of {rate.floor}; the smallest amount is "
-            f"{rate.smallest}"
-        )
-
-    # --- Asking for the rate --------------------------------------------------------------
-
-    def _probe(self, now: float) -> Outgoing | None:
-        """Ask for the rate; if there is no answer soon, ask again."""
-        rateProbe = self.rateProbe
-        if rateProbe.isWaiting(now):
-            self.readyAt = rateProbe.readyAt
-            return None
-        path = self._path
-        most = path.control.mostNow(path.rate.smallest, path.inFlight.money, now)
-        most = most or self._mostBesideLost(now)
-        return rateProbe.next(most, now) if most else None
-
-    def probed(self, sent: SentPacket, delivered: int) -> None:
-        """A probe came through."""
-        reason = self.rateProbe.probed(sent, delivered)
-        if reason:
-            self.fail(reason)
-
-    # --- Taking back ----------------------------------------------------------------------
-
-    def fail(self, reason: str) -> None:
-        """Take back all money that was offered and has not left, on every stream."""
-        for stream in list(self._state.streams.open.values()):
-            if stream.moneyOut.unsent:
-                self._takeBack(stream, reason, isRate=False)
-
-    def _takeBack(self, stream: SessionStream, reason: str, *, isRate: bool = True) -> None:
-        state = self._state
-        unsent = stream.moneyOut.withdraw()
-        smallest = self._path.rate.smallest if isRate else None
-        state.streams.refresh(stream)
-        offered = stream.moneyOut.offered
-        if state.tracer is not None:
-            state.tracer.moneyFailed(stream.streamID, unsent, reason)
-        state.events.append(MoneyFailed(stream.streamID, unsent, reason, smallest, offered))
-        state.settleStream(stream)
-
+__all__ = ["LimitPoll", "Sender"]
 
 UNVALIDATED_IN_FLIGHT: Final = 4
 """Packets in flight to an address that has not proved to be the peer's (RFC 29 4.3.2)."""
@@ -278,66 +43,76 @@ FIRST_POLL: Final = 0.1
 """Seconds before a blocked sender asks, where the round trip is not known."""
 
 LONGEST_POLL: Final = 5.0
+"""Seconds between two polls at most."""
+
+
+class LimitPoll:
+    """
+    When a sender that is blocked asks for the peer's limits: after one round trip in which nothing
+    was on its way, then twice as late each time.
+
+    @ivar dueAt: seconds; infinity while it is stopped.
+    """
+
+    __slots__ = ("_delay", "dueAt")
+
+    def __init__(self) -> None:
+        self._delay = 0.0
+        self.dueAt = NEVER
+
+    def start(self, roundTrip: float, now: float) -> None:
+        """Wait for the moment to ask, if that has not begun."""
+        if self.dueAt == NEVER:
+            first = max(FIRST_POLL, roundTrip)
+            self._delay = min(LONGEST_POLL, 2 * self._delay or first)
+            self.dueAt = now + self._delay
+
+    def stop(self) -> None:
+        """There is nothing to ask for, or it was asked."""
+        self.dueAt = NEVER
+
+    def reset(self) -> None:
+        """The peer has raised a limit: the next wait is a short one again."""
+        self._delay = 0.0
 
 
 class Sender:
-    """
-    Builds Prepares.
-
-    @ivar wakeAt: when L{build}, having given None, may give a packet without anything having
-        happened in between.
-    """
+    """Builds Prepares."""
 
     __slots__ = (
         "_control",
         "_inFlight",
         "_isDataTurn",
-        "_offers",
         "_packetBuilder",
         "_path",
-        "_pollAt",
-        "_pollDelay",
+        "_poll",
         "_rateProbe",
         "_retryPolicy",
+        "_stalled",
         "_state",
         "_stuckAt",
-        "wakeAt",
     )
 
     def __init__(
-        self, state: SessionState, path: Path, packetBuilder: PacketBuilder, offers: Offers
+        self, state: SessionState, path: Path, packetBuilder: PacketBuilder, rateProbe: RateProbe
     ) -> None:
         self._state = state
         self._path = path
         self._packetBuilder = packetBuilder
-        self._offers = offers
-        self._rateProbe = offers.rateProbe
+        self._rateProbe = rateProbe
         self._inFlight = path.inFlight
         self._control = path.control
         self._retryPolicy = path.retryPolicy
+        self._poll = LimitPoll()
         self._isDataTurn = False
-        self._pollAt = NEVER
-        self._pollDelay = 0.0
         self._stuckAt = -1
-        self.wakeAt = NEVER
+        self._stalled: set[int] = (
+            set()
+        )  # streams whose money fits no packet that the peer takes now
 
-    @property
-    def hasWork(self) -> bool:
-        """Whether something waits to leave, whatever holds it up."""
+    def build(self, now: float) -> Outgoing | Wait | None:
+        """Make the next Prepare, if one may leave."""
         state = self._state
-        streams = state.streams
-        return bool(
-            streams.moneyReady
-            or streams.dataReady
-            or state.controlFrames.pending
-            or state.owesClose
-            or self._rateProbe.wanted
-        )
-
-    def build(self, now: float) -> Outgoing | None:
-        """Give the next Prepare, or None if nothing may leave now."""
-        state = self._state
-        self.wakeAt = NEVER
         packets = self._inFlight.packets
         if not state.destination:
             return None
@@ -354,54 +129,54 @@ class Sender:
         if packetBuilder.sequence >= packetBuilder.reserved:
             state.events.append(ReserveNeeded(0))
             return None
-        streams = state.streams
-        isAsked = self._rateProbe.wanted
+        wait = None
+        streams, isAsked = state.streams, state.amountToMeasure
         if streams.moneyReady or streams.dataReady or state.controlFrames.pending or isAsked:
-            if not self._isTime(now):
-                return None
-            packet = self._choose(now)
-            if packet is not None:
-                return packet
-        if self._isPollDue(now):
-            self._askForLimits()
-            if self._isTime(now):
-                return self._packetBuilder.pack(now, 0, [])
+            wait = self._tooEarly(now)
+            if wait is not None:
+                return wait
+            built = self._choose(now)
+            if isinstance(built, Outgoing):
+                return built
+            wait = built
+        return self._pollLimits(wait, now)
+
+    def _tooEarly(self, now: float) -> Wait | None:
+        """Until when no packet of any kind may leave; None if one may."""
+        if now < self._retryPolicy.waitUntil:
+            return Wait(self._retryPolicy.waitUntil)
+        if not self._control.isAllowed(now):
+            return Wait(self._control.readyAt())
         return None
 
-    def _isTime(self, now: float) -> bool:
-        """Whether one more packet of any kind may leave now."""
-        if now < self._retryPolicy.waitUntil:
-            self.wakeAt = self._retryPolicy.waitUntil
-            return False
-        if not self._control.isAllowed(now):
-            self.wakeAt = self._control.readyAt()
-            return False
-        return True
-
-    def _choose(self, now: float) -> Outgoing | None:
+    def _choose(self, now: float) -> Outgoing | Wait | None:
         """Let money and data take turns; what can wait for neither goes alone."""
         state = self._state
         streams = state.streams
-        packet = None
+        packet: Outgoing | None = None
+        wait: Wait | None = None
         if state.controlFrames.isCrowded and state.controlFrames.pending:
             return self._packetBuilder.pack(now, 0, [])
         if streams.dataReady and (self._isDataTurn or not streams.moneyReady):
-            packet = self._data(now)
-        if packet is None and (streams.moneyReady or self._rateProbe.wanted):
-            packet = self._offers.next(now)
-            if packet is None:
-                self.wakeAt = self._offers.readyAt
+            packet = self._buildData(now)
+        if packet is None and (streams.moneyReady or state.amountToMeasure):
+            built = self._buildMoney(now)
+            if isinstance(built, Outgoing):
+                packet = built
+            else:
+                wait = built
                 if streams.dataReady:
-                    packet = self._data(now)
+                    packet = self._buildData(now)
         if packet is not None:
             self._isDataTurn = not self._isDataTurn
-        elif state.controlFrames.pending:
-            packet = self._packetBuilder.pack(now, 0, [])
-        return packet
+            return packet
+        if state.controlFrames.pending:
+            return self._packetBuilder.pack(now, 0, [])
+        return wait
 
     # --- Data -----------------------------------------------------------------------------
 
-    def _data(self, now: float) -> Outgoing | None:
+    def _buildData(self, now: float) -> Outgoing | None:
         """Fill a packet with fragments of the streams whose turn it is."""
         ready, credit = self._state.streams.dataReady, self._state.streams.sendCredit
         if not credit.room and self._stuckAt == self._path.losses:
@@ -453,36 +228,227 @@ class Sender:
         if unsent and not credit.room:
             state.controlFrames.add(ConnectionDataBlocked.type)
 
-    # --- What else leaves -------------------------------------------------------------------
+    # --- Money ----------------------------------------------------------------------------
 
-    def _isPollDue(self, now: float) -> bool:
+    def _buildMoney(self, now: float) -> Outgoing | Wait | None:
+        """Fill a packet with money of the stream whose turn it is, or ask for the rate."""
+        rate = self._path.rate
+        ready = self._state.streams.moneyReady
+        if rate.floor is None or self._rateProbe.isNeeded or not ready:
+            return self._probe(now)
+        if self._state.amountToMeasure and isinstance(probe := self._probe(now), Outgoing):
+            return probe
+        most = self._mostNow(now)
+        if isinstance(most, Wait):
+            return most
+        while ready:
+            streamID = next(iter(ready))
+            stream = ready[streamID]
+            amount = self._planAmount(stream, most, now)
+            if amount == 0:
+                ready.pop(streamID, None)
+                continue
+            money = stream.moneyOut
+            minimum, expected = rate.expect(amount)
+            money.hold(amount, expected)
+            stream.hasOpened = True
+            frames: list[Frame] = [StreamMoney(streamID, 1)]
+            fragments = self._takeData(stream, frames) if stream.sendsDataWithMoney else ()
+            if money.unsent and money.peerRoom and not fragments:
+                ready.move_to_end(streamID)
+            else:
+                del ready[streamID]
+            return self._packetBuilder.pack(
+                now,
+                amount,
+                frames,
+                minimum=minimum,
+                expected=expected,
+                stream=stream,
+                fragments=fragments,
+            )
+        return None
+
+    def _probe(self, now: float) -> Outgoing | Wait:
+        """Ask for the rate; if there is no answer soon, ask again."""
+        if now < (until := self._rateProbe.answerDueAt):
+            return Wait(until)
+        most = self._mostNow(now)
+        return most if isinstance(most, Wait) else self._rateProbe.build(most, now)
+
+    def _mostNow(self, now: float) -> int | Wait:
+        """What a packet may carry at this moment, in source units."""
+        path, control, inFlight = self._path, self._control, self._inFlight
+        smallest, money = path.rate.smallest, inFlight.money
+        most = control.mostNow(smallest, money, now)
+        if most:
+            return most
+        # Those that have waited long for an answer hold no liquidity any more.
+        lost, moreLostAt = inFlight.moneyOverdue(now, path.resendAfter)
+        if lost:
+            most = control.mostNow(smallest, money - lost, now)
+        return most or Wait(min(control.moneyReadyAt(smallest, money - lost), moreLostAt))
+
+    def _planAmount(self, stream: SessionStream, most: int, now: float) -> int:
         """
-        Whether to ask for the peer's limits: after one round trip in which nothing was on its way,
-        then twice as late each time.
+        Decide what the stream's next packet carries.
+
+        What can never leave is withdrawn, and what the peer leaves too little room for waits.
+
+        @param most: what the path takes at this moment.
+        @return: 0 if nothing of use can leave.
         """
+        path, money, rate = self._path, stream.moneyOut, self._path.rate
+        offered = unsent = money.unsent
+        room = money.peerRoom
+        if room < U64_MAX:
+            wanted = rate.sourceFor(room)
+            if wanted is not None:
+                offered = min(offered, wanted)
+        if rate.isHopeless and self._rateProbe.total and not money.held:
+            self._withdraw(stream, f"the rate is {rate.low}, the least is {rate.floor}")
+            return 0
+        pathMost = most
+        if money.isBounded:
+            offered, most = self._boundOffer(stream, offered, most)
+            if not offered:
+                return 0
+        if offered > most == pathMost:  # a larger packet is tried beyond the path's limit, no other
+            larger = path.control.larger(now)
+            if larger is not None and larger < offered and rate.plan(offered, larger) == larger:
+                return larger
+        amount = rate.plan(offered, most)
+        if amount == 0 and not money.held:
+            if offered == unsent or money.deliverMax != U64_MAX:
+                self._withdraw(stream, self._whyTooFew(unsent))
+            else:
+                self._stalled.add(stream.streamID)
+        return amount
+
+    def _boundOffer(self, stream: SessionStream, offered: int, most: int) -> tuple[int, int]:
+        """
+        Let a fixed delivery and a reserve bound an offer and the largest packet; ask for more
+        reserve where that is what is missing.
+
+        @return: no offer if nothing may leave now.
+        """
+        money = stream.moneyOut
+        if money.deliverMax != U64_MAX:
+            offered = self._offerWithin(money, offered, most)
+        room = money.reserved - money.left
+        if room < min(offered, most):
+            self._state.events.append(ReserveNeeded(stream.streamID))
+            if room < self._path.rate.smallest:
+                return 0, most
+            most = room
+        return offered, most
+
+    def _offerWithin(self, money: MoneySender, offered: int, most: int) -> int:
+        """
+        How much of what is offered may leave, where a fixed delivery bounds it.
+
+        @param most: what one packet may carry.
+        @return: source units; 0 if nothing may leave now, which is not a failure.
+        """
+        rate = self._path.rate
+        missing = money.deliverMax - money.deliveredClaimed
+        underway = money.held + money.unanswered
+        if missing <= 0:
+            return 0
+        if not underway:
+            wanted = rate.sourceFor(missing)
+            return 0 if wanted is None else min(offered, wanted)
+        high = rate.high
+        if high is None or not high.numerator:
+            return 0
+        rest = missing - high.ceil(underway)
+        if rest <= 0:
+            return 0
+        safe = rest * high.denominator // high.numerator
+        if money.held and safe < min(most, offered):
+            return 0
+        return min(offered, safe)
+
+    def _whyTooFew(self, unsent: int) -> str:
+        rate, most = self._path.rate, self._path.mostPerPacket
+        if not rate.mostPerPacket:
+            return f"at the rate floor of {rate.floor} a single unit would not fit into 64 bits"
+        return (
+            f"{min(unsent, most)} of {unsent} units are the most that a packet may carry and too "
+            f"few to deliver anything at the rate floor of {rate.floor}; the smallest amount is "
+            f"{rate.smallest}"
+        )
+
+    def _takeData(
+        self, stream: SessionStream, frames: list[Frame]
+    ) -> tuple[tuple[int, int, int], ...]:
+        """
+        Put data that goes with its stream's money into a packet of it.
+
+        @param frames: of the packet; those of the data are appended.
+        @return: the fragments, as a record of a packet has them.
+        """
+        state, queue = self._state, stream.queue
+        fragments = []
+        while queue.hasLost:
+            offset, data = queue.peekLost()
+            queue.resend(offset)
+            frames.append(StreamData(stream.streamID, offset, data))
+            fragments.append((stream.streamID, offset, len(data) if queue.isSure(offset) else 0))
+        credit = state.streams.sendCredit
+        room = min(stream.sendCredit.room, credit.room)
+        if queue.unsent and room:
+            offset, data = queue.nextNew(room)
+            state.useCredit(stream, len(data))
+            frames.append(StreamData(stream.streamID, offset, data))
+            fragments.append((stream.streamID, offset, len(data)))
+        return tuple(fragments)
+
+    def withdraw(self, reason: str) -> None:
+        """Take back all money that was offered and has not left, on every stream."""
+        for stream in list(self._state.streams.open.values()):
+            if stream.moneyOut.unsent:
+                self._withdraw(stream, reason, isRate=False)
+
+    def _withdraw(self, stream: SessionStream, reason: str, *, isRate: bool = True) -> None:
         state = self._state
+        unsent = stream.moneyOut.withdraw()
+        smallest = self._path.rate.smallest if isRate else None
+        state.streams.refresh(stream)
+        offered = stream.moneyOut.offered
+        if state.tracer is not None:
+            state.tracer.moneyFailed(stream.streamID, unsent, reason)
+        state.events.append(MoneyFailed(stream.streamID, unsent, reason, smallest, offered))
+        state.settleStream(stream)
+
+    # --- What else leaves -----------------------------------------------------------------
+
+    def _pollLimits(self, wait: Wait | None, now: float) -> Outgoing | Wait | None:
+        """
+        Ask for the peer's limits if that is due, and if nothing else can go on without them.
+
+        @param wait: what is waited for besides.
+        """
+        state, poll = self._state, self._poll
         if state.wasUnblocked:
             state.wasUnblocked = False
-            self._offers.stalled.clear()
-            self._pollDelay = 0.0
+            self._stalled.clear()
+            poll.reset()
         # What is on its way will be answered, and the answer says the limits.
-        if self._inFlight.packets or not (self._offers.stalled or state.streams.isBlocked()):
-            self._pollAt = NEVER
-            return False
-        if self._pollAt == NEVER:
-            first = max(FIRST_POLL, self._path.roundTrip)
-            self._pollDelay = min(LONGEST_POLL, 2 * self._pollDelay or first)
-            self._pollAt = now + self._pollDelay
-        if now < self._pollAt:
-            self.wakeAt = min(self.wakeAt, self._pollAt)
-            return False
-        self._pollAt = NEVER
-        return True
+        if self._inFlight.packets or not (self._stalled or state.streams.findBlocked()):
+            poll.stop()
+            return wait
+        poll.start(self._path.roundTrip, now)
+        if now < poll.dueAt:
+            return Wait(poll.dueAt if wait is None else min(wait.until, poll.dueAt))
+        poll.stop()
+        self._askForLimits()
+        return self._tooEarly(now) or self._packetBuilder.pack(now, 0, [])
 
     def _askForLimits(self) -> None:
         """Say what is blocked; the answer carries the peer's limits of this moment."""
         state = self._state
-        self._offers.stalled.clear()
+        self._stalled.clear()
         for stream in state.streams.open.values():
             if not stream.hasOpened and stream.streamID > state.streams.peerMaxStreamID:
                 state.controlFrames.add(ConnectionStreamIDBlocked.type)

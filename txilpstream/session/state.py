@@ -1,7 +1,8 @@
 """
 What the two directions of a session share: its streams, what the peer has said, and its end.
 
-It knows how streams and the connection end; what the peer's frames change is in C{hearing}.
+Streams and the connection end here, whoever ends them; what else the peer's frames change is in
+C{framehandlers}. A stream is told to be over once, and only when nothing of it is left to be said.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError, StreamError
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.controlframes import Announcer, ControlFrames
+from txilpstream.session.controlframes import ControlFrames
 from txilpstream.session.events import (
     ConnectionClosed,
     DataDrained,
@@ -48,8 +49,9 @@ class SessionState:
     One connection as both directions see it.
 
     @ivar streams: all streams.
-    @ivar announcer: builds what we say of ourselves.
-    @ivar controls: frames that are repeated until heard.
+    @ivar controlFrames: frames that are repeated until heard, and what we say of ourselves.
+    @ivar amountToMeasure: the amount for which the rate is asked though no money is offered; 0 if
+        none is.
     @ivar events: what the driver has not collected yet.
     @ivar destination: where the peer is, or empty.
     @ivar isValidated: whether something authentic came back from there.
@@ -66,13 +68,13 @@ class SessionState:
     @ivar refusal: what the peer said beside a refusal, None if nothing.
     @ivar owesClose: whether a ConnectionClose is still to be sent.
     @ivar heardAt: when something authentic came last, in seconds.
-    @ivar overtaking: streams that the peer has closed in an answer, and until when what it sent
+    @ivar earlyCloses: streams that the peer has closed in an answer, and until when what it sent
         before may come.
     @ivar encrypted: Prepares and replies that were encrypted under this key by us.
     """
 
     __slots__ = (
-        "announcer",
+        "amountToMeasure",
         "assetDetails",
         "closeCode",
         "closeMessage",
@@ -103,8 +105,8 @@ class SessionState:
     def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:
         self.configuration = configuration
         self.streams = Streams(configuration, budget)
-        self.announcer = Announcer(configuration, self.streams)
-        self.controlFrames = ControlFrames(self.announcer.build)
+        self.controlFrames = ControlFrames(configuration, self.streams)
+        self.amountToMeasure = 0
         self.events: list[Event] = []
         self.destination = configuration.destinationAddress
         self.isValidated = not configuration.isServer
@@ -142,6 +144,17 @@ class SessionState:
     def isReachable(self) -> bool:
         """Whether the peer knows where this end is, and so may send."""
         return self.configuration.isServer or bool(self.configuration.sourceAddress)
+
+    @property
+    def hasWork(self) -> bool:
+        """Whether something waits to leave, whatever holds it up."""
+        return bool(
+            self.streams.moneyReady
+            or self.streams.dataReady
+            or self.controlFrames.pending
+            or self.owesClose
+            or self.amountToMeasure
+        )
 
     def authentic(self, now: float) -> None:
         """Something came that only the peer can have made."""
@@ -232,12 +245,12 @@ class SessionState:
             self.events.append(StreamEnded(stream.streamID))
             self.finishStream(stream)
 
-    def hold(self, frame: StreamClose, now: float) -> bool:
+    def deferClose(self, frame: StreamClose, now: float) -> bool:
         """
         A close in good order came in an answer: what the peer sent before it may be on its way in
         a Prepare of its, so the stream ends with its next one, or when none has come for a while.
 
-        @return: whether it is to be heard later.
+        @return: whether it is to be applied later.
         """
         streams, streamID = self.streams, frame.streamID
         stream = streams.open.get(streamID)
@@ -252,8 +265,8 @@ class SessionState:
         self.earlyCloses.setdefault(frame.streamID, now + EARLY_CLOSE_TIMEOUT)
         return True
 
-    def hearHeld(self, now: float = inf) -> None:
-        """Let the streams end whose close was held until now."""
+    def endEarlyClosed(self, now: float = inf) -> None:
+        """Let the streams end whose close was deferred until now."""
         for streamID in [each for each, until in self.earlyCloses.items() if until <= now]:
             del self.earlyCloses[streamID]
             stream = self.streams.open.get(streamID)

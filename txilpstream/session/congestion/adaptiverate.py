@@ -26,8 +26,6 @@ waiting for the end of a round before the cut.
 
 A round in which less than four fifths of what was allowed was sent raises nothing. After ten idle
 seconds half the old level is left.
-
-This file knows numbers and moments; it is told what happened and never asks why.
 """
 
 from __future__ import annotations
@@ -161,19 +159,15 @@ class AdaptiveRate:
 
         @param unit: the size of one packet; so much may always gather.
         """
-        then = self._tokensAt
-        if then is None:
-            then = self._tokensAt = self._roundStart = self._calmSince = self._lastUsed = now
-        if now > then:
-            rate = self.rate * self.speed
-            burst = max(unit, rate * self._burst)
-            if self._tokens < burst:
-                self._tokens = min(burst, self._tokens + rate * (now - then))
-            self._tokensAt = now
-        return self._tokens
+        tokens, then = self._tokens, self._tokensAt
+        if then is None or now <= then:
+            return tokens
+        rate = self.rate * self.speed
+        burst = max(unit, rate * self._burst)
+        return tokens if tokens >= burst else min(burst, tokens + rate * (now - then))
 
     def readyAt(self, amount: float) -> float:
-        """When so many units may leave; L{available} must have been asked before."""
+        """When so many units, of one packet, may leave."""
         then, tokens, rate = self._tokensAt or 0.0, self._tokens, self.rate * self.speed
         if tokens >= amount:
             return then
@@ -183,12 +177,23 @@ class AdaptiveRate:
             moment = nextafter(moment, inf)
         return moment
 
-    def use(self, amount: float, now: float) -> None:
-        """Units leave."""
+    def start(self, now: float) -> None:
+        """Count time from now on, unless that has begun; L{use} does it with the first packet."""
+        if self._tokensAt is None:
+            self._tokensAt = self._roundStart = self._calmSince = self._lastUsed = now
+
+    def use(self, amount: float, now: float, unit: float) -> None:
+        """
+        Units leave.
+
+        @param unit: as of L{available}.
+        """
+        self.start(now)
+        self._tokens = self.available(now, unit) - amount
+        self._tokensAt = now
         if self._lastUsed is not None and now - self._lastUsed > IDLE and not self.isStarting:
             self.rate = self._bounded(self.rate / 2)
         self._lastUsed = now
-        self._tokens -= amount
         self._used += amount
 
     # --- What came of it ------------------------------------------------------------------

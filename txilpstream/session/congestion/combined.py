@@ -26,7 +26,7 @@ class JointControl:
     The default congestion control, see L{ICongestionControl
     <txilpstream.session.congestion.interface.ICongestionControl>}.
 
-    @ivar packetAmount: the path's largest packet.
+    @ivar maxPacket: the path's largest packet.
     @ivar liquidity: how much money it takes.
     @ivar pacing: how many packets per second, and its round-trip time.
     @ivar isAllowed: pacing's own answer, without a call in between.
@@ -74,9 +74,9 @@ class JointControl:
         liquidity = self.liquidity
         return liquidity.most(limit, smallest, inFlight, now) if liquidity.level else limit
 
-    def moneyReadyAt(self) -> float:
+    def moneyReadyAt(self, smallest: int, inFlight: int) -> float:
         """When more may leave, if that depends on time alone."""
-        return self.liquidity.readyAt
+        return self.liquidity.readyAt(self.maxPacket.limit, smallest, inFlight)
 
     def larger(self, now: float) -> int | None:
         """An amount beyond the packet limit to try once, if liquidity has so much in one part."""
@@ -93,7 +93,7 @@ class JointControl:
         self.pacing.sent(now)
         if amount:
             if self.liquidity.level is not None:
-                self.liquidity.sent(amount, now)
+                self.liquidity.sent(amount, self.maxPacket.limit, now)
             maxPacket = self.maxPacket
             if maxPacket.isSearching:
                 maxPacket.sent(amount)

@@ -5,8 +5,8 @@ Who sends asks: may a packet leave, when, and how large. Who settles tells: it l
 through, it was rejected, nobody answered. A control of one's own is given as
 C{SessionConfiguration.congestionControl}. It decides how fast, how much at once and how large, and
 nothing else: what ends a payment, and how long to wait when nothing at all comes through, is not
-its business. There is no clock in it and no timer; whatever depends on time it does when it is
-asked or told, and it says at which moment asking again makes sense.
+its business. There is no clock in it and no timer. A question changes nothing, however often it is
+asked; whatever depends on time is computed for the moment that is given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ICongestionControl(Protocol):
     What one end of a connection may send.
 
     All amounts are in source units, all moments in seconds of one clock that never goes back. A
-    packet without money has the amount 0. L{isAllowed} is asked before each packet.
+    packet without money has the amount 0.
     """
 
     @property
@@ -61,8 +61,11 @@ class ICongestionControl(Protocol):
         """
         ...
 
-    def moneyReadyAt(self) -> float:
-        """When more may leave, after L{mostNow} gave 0; infinity if only an answer changes that."""
+    def moneyReadyAt(self, smallest: int, inFlight: int, /) -> float:
+        """
+        When L{mostNow}, which gave 0 for the same amounts, gives more; infinity if only an answer
+        changes that.
+        """
         ...
 
     def larger(self, now: float, /) -> int | None:

@@ -2,10 +2,11 @@
 How much money is in flight, and leaves per second.
 
 The evidence is T04 alone. Until the first one there is no limit. Then there is a window: source
-units in flight, which move by the rule of C{rounds}; and units leave hardly faster than one window
-per round trip. So one level finds both kinds of path that answer T04: those that take so much money
-per second, and those that hold no more than so much at once. A rate without a window was rejected:
-where the limit is on money in flight, two packets that leave a moment too early are one reject.
+units in flight, which move by the rule of C{adaptiverate}; and units leave hardly faster than one
+window per round trip. So one level finds both kinds of path that answer T04: those that take so
+much money per second, and those that hold no more than so much at once. A rate without a window was
+rejected: where the limit is on money in flight, two packets that leave a moment too early are one
+reject.
 
 A window is made of equal parts, as many as the packet limit asks for, and some at least. So a
 packet that is too large for the moment becomes smaller with the window, and larger with it again;
@@ -64,15 +65,13 @@ class Liquidity:
     The money window of one direction of a connection.
 
     @ivar level: the window in source units and its rule; None while there is no limit.
-    @ivar readyAt: when L{most}, having given 0, may give more without an answer in between.
     """
 
-    __slots__ = ("_parts", "level", "readyAt")
+    __slots__ = ("_parts", "level")
 
     def __init__(self) -> None:
         self.level: AdaptiveRate | None = None
         self._parts = LEAST_PARTS
-        self.readyAt = inf
 
     def part(self, limit: int, smallest: int) -> int:
         """
@@ -96,27 +95,38 @@ class Liquidity:
         level = self.level
         if level is None:
             return limit
+        part = self._free(level, limit, smallest, inFlight)
+        return part if part and level.available(now, part) >= part else 0
+
+    def readyAt(self, limit: int, smallest: int, inFlight: int) -> float:
+        """When L{most} gives more than 0 by itself; infinity if it takes an answer."""
+        level = self.level
+        if level is None:
+            return -inf
+        part = self._free(level, limit, smallest, inFlight)
+        return level.readyAt(part) if part else inf
+
+    def _free(self, level: AdaptiveRate, limit: int, smallest: int, inFlight: int) -> int:
+        """What one packet may carry as far as the window goes; 0 if it is full."""
         part = self.part(limit, smallest)
         if inFlight:
             room = int(level.rate) - inFlight
             if room < part:
-                if 2 * room < part or room < smallest:
-                    self.readyAt = inf
-                    return 0
-                part = room
-        if level.available(now, part) < part:
-            self.readyAt = level.readyAt(part)
-            return 0
+                return 0 if 2 * room < part or room < smallest else room
         return part
 
     def hasMoreThan(self, amount: int) -> bool:
         """Whether the window is larger than so much: there is something left to take away."""
         return self.level is None or self.level.rate > amount
 
-    def sent(self, amount: int, now: float) -> None:
-        """Money leaves."""
+    def sent(self, amount: int, limit: int, now: float) -> None:
+        """
+        Money leaves.
+
+        @param limit: as of L{part}.
+        """
         if self.level is not None:
-            self.level.use(amount, now)
+            self.level.use(amount, now, self.part(limit, amount))
 
     def passed(
         self, amount: int, *, sentAt: float, now: float, roundTrip: float, packetRate: float
@@ -147,5 +157,5 @@ class Liquidity:
                 inFlight + amount, LIQUIDITY_RULE, least=1.0, most=2.0**64, tokens=amount
             )
             level.speed = GAIN / max(SHORTEST, roundTrip)
-            level.available(now, amount)
+            level.start(now)
         level.answered(amount, isReject=True, sentAt=sentAt, now=now, roundTrip=roundTrip)

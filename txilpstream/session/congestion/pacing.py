@@ -2,7 +2,7 @@
 How many packets per second leave.
 
 The evidence is T05 and T03, which say so, and T00, other temporary codes and packets without an
-answer, which may. The first kind goes to the rule of C{rounds} as it is.
+answer, which may. The first kind goes to the rule of C{adaptiverate} as it is.
 
 The second kind counts only as far as lowering the rate lowers its share: a path that drops one
 packet in twenty at any rate is not congested, one that answers T00 above its capacity is. So the
@@ -237,12 +237,12 @@ class Pacing:
         """A packet leaves."""
         rate = self.rate
         if rate.isStarting:
-            rate.use(1.0, now)
+            rate.use(1.0, now, 1.0)
             return
         # A linear congruential generator; whatever moment it begins with will do.
         noise = self._noise or int(now * 1e6)
         self._noise = noise = (noise * 1103515245 + 12345) & 0x7FFFFFFF
-        rate.use(1.0 + UNEVEN * (noise / 0x40000000 - 1.0), now)
+        rate.use(1.0 + UNEVEN * (noise / 0x40000000 - 1.0), now, 1.0)
 
     def measured(self, seconds: float) -> None:
         """A packet was answered by the peer itself after so many seconds."""

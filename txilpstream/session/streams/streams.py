@@ -63,7 +63,8 @@ class SessionStream:
     @ivar isAborted: whether it ended in an error, here or there.
     @ivar isReported: whether the application was told that it is over.
     @ivar isStarted: whether the application has seen it and set its limits.
-    @ivar sendsDataWithMoney: whether its data goes with its money, see C{together}.
+    @ivar sendsDataWithMoney: whether its data goes in the packet of its first money, and again
+        while that is refused.
     @ivar closeCode: what StreamClose says.
     @ivar closeMessage: what it says for people.
     @ivar hasOpened: whether the peer knows of the stream.
@@ -337,8 +338,11 @@ class Streams:
         counted = sum(stream.queue.offset for stream in self.open.values())
         return self.sendCredit.renew(limit - counted)
 
-    def isBlocked(self) -> bool:
-        """Whether something is to be sent that only the peer's word can let go."""
+    def findBlocked(self) -> bool:
+        """
+        Look for a stream with something to send that only the peer's word can let go; those with
+        nothing to send are not looked at again.
+        """
         done = []
         isBlocked = False
         for streamID, stream in self._waiting.items():

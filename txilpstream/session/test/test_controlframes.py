@@ -1,34 +1,38 @@
-"""Tests for C{txilpstream.session.controlframes}."""
+"""Tests of C{txilpstream.session.controlframes}."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.controlframes import MAX_CONTROLS, Announcer, ControlFrames
+from txilpstream.session.controlframes import MAX_CONTROLS, ControlFrames
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.session.streams.streams import Streams
 from txilpstream.wire import frames
-from txilpstream.wire.frames import Frame, StreamMaxData, encodeFrame
+from txilpstream.wire.frames import StreamMaxData, encodeFrame
 
 ROOM = 1000
 """More octets than they need."""
 
 
-class ControlQueueTests(SynchronousTestCase):
+class RepeatingTests(SynchronousTestCase):
     """Frames that are said again until they were heard."""
 
     def setUp(self) -> None:
-        self.value = 0
-        self.controlFrames = ControlFrames(self.build)
+        configuration = SessionConfiguration(streamWindow=1)
+        self.streams = Streams(configuration, ByteBudget(1000))
+        for _ in range(MAX_CONTROLS):
+            self.streams.openLocal()
+        self.controlFrames = ControlFrames(configuration, self.streams)
 
-    def build(self, kind: int, streamID: int) -> Frame | None:
-        return StreamMaxData(streamID, self.value) if self.value >= 0 else None
+    def setValue(self, value: int) -> None:
+        """What the frame of stream 1 says."""
+        self.streams.open[1].grant.consumed = value - 1
 
     def test_heard(self) -> None:
         """A frame leaves with the value of that moment, and is done when it was heard."""
         self.controlFrames.add(0x15, 1)
-        self.value = 7
+        self.setValue(7)
         frames, taken = self.controlFrames.take(ROOM)
         self.assertEqual(frames, [StreamMaxData(1, 7)])
         self.assertEqual(self.controlFrames.take(ROOM), ([], ()))
@@ -42,7 +46,7 @@ class ControlQueueTests(SynchronousTestCase):
         self.controlFrames.add(0x15, 1)
         _, taken = self.controlFrames.take(ROOM)
         self.controlFrames.lost(taken)
-        self.value = 9
+        self.setValue(9)
         self.assertEqual(self.controlFrames.take(ROOM)[0], [StreamMaxData(1, 9)])
 
     def test_changedMeanwhile(self) -> None:
@@ -77,34 +81,37 @@ class ControlQueueTests(SynchronousTestCase):
 
     def test_pointless(self) -> None:
         """A frame that is pointless when it could leave is forgotten."""
-        self.value = -1
+        self.streams.drop(self.streams.open[1])
         self.controlFrames.add(0x15, 1)
         self.assertEqual(self.controlFrames.take(ROOM), ([], ()))
         self.assertEqual(self.controlFrames.pending, {})
 
     def test_most(self) -> None:
         """A packet takes so many; the others wait for the next, in their order."""
-        for streamID in range(1, MAX_CONTROLS + 3):
+        streamIDs = range(1, 2 * MAX_CONTROLS + 4, 2)
+        self.streams.openLocal()
+        self.streams.openLocal()
+        for streamID in streamIDs:
             self.controlFrames.add(0x15, streamID)
         frames, taken = self.controlFrames.take(ROOM)
         self.assertEqual((len(frames), len(taken)), (MAX_CONTROLS, MAX_CONTROLS))
         self.assertEqual(
-            list(self.controlFrames.pending), [(0x15, MAX_CONTROLS + 1), (0x15, MAX_CONTROLS + 2)]
+            list(self.controlFrames.pending), [(0x15, streamID) for streamID in streamIDs[-2:]]
         )
 
     def test_room(self) -> None:
         """What does not fit waits, and is known to; alone in a packet one of any size leaves."""
         for streamID in (1, 3, 5):
             self.controlFrames.add(0x15, streamID)
-        size = len(encodeFrame(StreamMaxData(1, 0)))
+        size = len(encodeFrame(StreamMaxData(1, 1)))
         frames, _ = self.controlFrames.take(2 * size - 1)
-        self.assertEqual(frames, [StreamMaxData(1, 0)])
+        self.assertEqual(frames, [StreamMaxData(1, 1)])
         self.assertTrue(self.controlFrames.isCrowded)
         self.assertEqual(self.controlFrames.take(size - 1, isAlone=False), ([], ()))
         self.assertTrue(self.controlFrames.isCrowded)
         frames, _ = self.controlFrames.take(size - 1)
-        self.assertEqual(frames, [StreamMaxData(3, 0)])
-        self.assertEqual(self.controlFrames.take(size)[0], [StreamMaxData(5, 0)])
+        self.assertEqual(frames, [StreamMaxData(3, 1)])
+        self.assertEqual(self.controlFrames.take(size)[0], [StreamMaxData(5, 1)])
         self.assertFalse(self.controlFrames.isCrowded)
 
     def test_drop(self) -> None:
@@ -120,7 +127,7 @@ class ControlQueueTests(SynchronousTestCase):
         self.assertEqual(list(self.controlFrames.pending), [(0x03, 0), (0x15, 3)])
 
 
-class AnnouncerTests(SynchronousTestCase):
+class CurrentValueTests(SynchronousTestCase):
     """Frames have the values of the moment when they leave."""
 
     def setUp(self) -> None:
@@ -132,12 +139,12 @@ class AnnouncerTests(SynchronousTestCase):
             connectionWindow=200,
         )
         self.streams = Streams(configuration, ByteBudget(1000))
-        self.announcer = Announcer(configuration, self.streams)
+        self.controlFrames = ControlFrames(configuration, self.streams)
         self.stream = self.streams.openLocal()
 
     def test_connection(self) -> None:
         """What is said of the whole connection."""
-        build = self.announcer.build
+        build = self.controlFrames.build
         self.assertEqual(build(0x02, 0), frames.ConnectionNewAddress("test.me"))
         self.assertEqual(build(0x03, 0), frames.ConnectionMaxData(200))
         self.assertEqual(build(0x05, 0), frames.ConnectionMaxStreamID(20))
@@ -145,13 +152,13 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_noAsset(self) -> None:
         """An asset that is not known is not told."""
-        self.assertIsNone(Announcer(SessionConfiguration(), self.streams).asset())
+        self.assertIsNone(ControlFrames(SessionConfiguration(), self.streams).asset())
         half = SessionConfiguration(sourceAssetCode="EUR")
-        self.assertIsNone(Announcer(half, self.streams).asset())
+        self.assertIsNone(ControlFrames(half, self.streams).asset())
 
     def test_stream(self) -> None:
         """What is said of a stream."""
-        stream, build = self.stream, self.announcer.build
+        stream, build = self.stream, self.controlFrames.build
         stream.closeCode, stream.closeMessage = 9, "why"
         self.assertEqual(build(0x10, 1), frames.StreamClose(1, 9, "why"))
         stream.moneyIn.receiveMax = 50
@@ -164,7 +171,7 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_blocked(self) -> None:
         """What blocks says how far it would go."""
-        stream, build = self.stream, self.announcer.build
+        stream, build = self.stream, self.controlFrames.build
         stream.queue.write(b"12345")
         stream.queue.nextNew(2)
         self.streams.sendCredit.used = 2
@@ -177,14 +184,14 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_streamIDBlocked(self) -> None:
         """It names the highest id that waits; if none does, it is pointless."""
-        self.assertIsNone(self.announcer.build(0x06, 0))
+        self.assertIsNone(self.controlFrames.build(0x06, 0))
         self.streams.peerMaxStreamID = 0
         self.streams.openLocal()
-        self.assertEqual(self.announcer.build(0x06, 0), frames.ConnectionStreamIDBlocked(3))
+        self.assertEqual(self.controlFrames.build(0x06, 0), frames.ConnectionStreamIDBlocked(3))
 
     def test_opening(self) -> None:
         """A stream is opened by an empty frame, unless something else has opened it."""
-        stream, build = self.stream, self.announcer.build
+        stream, build = self.stream, self.controlFrames.build
         self.streams.peerMaxStreamID = 0
         self.assertIsNone(build(0x14, 1))
         self.streams.peerMaxStreamID = 1

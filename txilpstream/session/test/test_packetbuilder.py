@@ -31,7 +31,6 @@ class PackerTests(SynchronousTestCase):
         )
         self.state = SessionState(configuration, ByteBudget(1000))
         self.path = Path(configuration)
-        self.path.control.isAllowed(0.0)
         self.keys = SessionKeys(bytes(32))
         self.packetBuilder = PacketBuilder(self.state, self.path, self.keys, bytes)
 

@@ -20,7 +20,6 @@ class PathTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = Path(SessionConfiguration(maximumPacketAmount=1000))
-        self.path.control.isAllowed(0.0)
 
     def send(self, sequence: int, now: float, fragments: tuple[tuple[int, int, int], ...]) -> None:
         """A packet leaves."""

@@ -9,6 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.crypto.keys import conditionOf
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, PeerError
+from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.congestion.combined import JointControl
 from txilpstream.session.events import (
     ConnectionClosed,
     MoneyFailed,
@@ -18,9 +20,19 @@ from txilpstream.session.events import (
     StreamEnded,
 )
 from txilpstream.session.receiver import Incoming
+from txilpstream.session.session import Session
 from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.session.streams.flowcontrol import ByteBudget
-from txilpstream.test.support.sessions import LOST, Pair, converting, limiting, rejecting, settled
+from txilpstream.test.support.sessions import (
+    LOST,
+    End,
+    Pair,
+    converting,
+    limiting,
+    rejecting,
+    settled,
+    stateOf,
+)
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.ilp import Prepare, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, decodePacket, encodePacket
@@ -333,6 +345,104 @@ class DriverTests(SynchronousTestCase):
         pair.server.read(streamID)
         pair.run(20)
         self.assertEqual(budget.used, 10)
+
+
+class AskingTests(SynchronousTestCase):
+    """A question changes nothing, and gives the same when it is asked again."""
+
+    def setUp(self) -> None:
+        self.controls: list[JointControl] = []
+
+    def makeControl(self, configuration: SessionConfiguration) -> JointControl:
+        """The control that there is without it, and known here."""
+        control = JointControl(
+            configuration.maximumPacketAmount, configuration.maximumPacketsPerSecond
+        )
+        self.controls.append(control)
+        return control
+
+    def pair(self, client: dict[str, Any] | None = None, **server: Any) -> Pair:
+        settings = {"congestionControl": self.makeControl}
+        return Pair(settings | (client or {}), settings | server)
+
+    def everything(self, end: End, now: float) -> list[object]:
+        """What a session and the controls answer."""
+        session = end.session
+        names = [name for name, kind in vars(Session).items() if isinstance(kind, property)]
+        answers: list[object] = [getattr(session, name) for name in names]
+        answers.append(session.nextTimeout())
+        for _, stream in sorted(end.streams.items()):
+            money = stream.moneyOut
+            answers += [session.isFull(stream), money.unsent, money.peerRoom, money.probeable]
+            answers += [stream.isDrained, stream.isOver]
+        smallest = session.exchangeRate.smallest
+        for control in self.controls:
+            answers += [control.isAllowed(now), control.readyAt(), control.larger(now)]
+            answers += [control.packetRate, control.moneyRate, control.mostPerPacket(smallest)]
+            for inFlight in (0, 10_000, 10**12):
+                answers.append(control.mostNow(smallest, inFlight, now))
+                answers.append(control.moneyReadyAt(smallest, inFlight))
+        return answers
+
+    def assertAsked(self, end: End, now: float) -> None:
+        """Ask all there is to ask, at the moment and at later ones."""
+        before = stateOf(end.session)
+        first = self.everything(end, now)
+        self.everything(end, now + 100.0)
+        self.assertEqual(self.everything(end, now), first)
+        self.assertEqual(stateOf(end.session), before)
+
+    def play(self, pair: Pair) -> None:
+        """Ask both ends at every fiftieth of a second, and twice whether there is a packet."""
+        for _ in range(150):
+            pair.run(0.02)
+            for end, _ in pair.ends:
+                self.assertAsked(end, pair.now)
+                session, states = end.session, []
+                for _ in range(2):
+                    self.assertIsNone(session.nextPacket(now=pair.now))
+                    states.append((session.nextTimeout(), stateOf(session)))
+                self.assertEqual(*states)
+
+    def test_limits(self) -> None:
+        """While money waits for pacing, for liquidity, for a larger packet and for its rate."""
+        flowing: list[float] = []
+
+        def way(prepare: Prepare) -> bytes | None:
+            flowing.append(pair.now)
+            recent = [moment for moment in flowing if moment > pair.now - 0.1]
+            if prepare.amount > 50_000:
+                return limiting(50_000)(prepare)
+            return rejecting("T04" if len(flowing) % 3 else "T05") if len(recent) > 9 else None
+
+        pair = self.pair()
+        pair.client.out = way
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 20_000_000)
+        pair.client.session.sendData(streamID, bytes(100_000))
+        self.play(pair)
+        self.assertIsNotNone(self.controls[0].moneyRate)
+        self.assertGreater(settled(pair.client), 0)
+
+    def test_blocked(self) -> None:
+        """While money and data wait for the peer's limits, and both poll for them."""
+        pair = self.pair({"minimumRate": Ratio(1)}, streamWindow=1000)
+        pair.server.receiveMax, pair.server.isReading = 100, False
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 1000)
+        pair.client.session.sendData(streamID, bytes(50_000))
+        self.play(pair)
+        self.assertEqual(settled(pair.client), 100)
+
+    def test_lost(self) -> None:
+        """While nobody answers, and what was said is to be said again."""
+        pair = self.pair({"minimumRate": Ratio(1), "packetExpiry": 2, "deadlineSinceFulfill": 10})
+        pair.client.out = lambda prepare: LOST
+        streamID = pair.client.open()
+        pair.client.session.sendMoney(streamID, 1000)
+        pair.client.session.sendData(streamID, bytes(50_000))
+        self.play(pair)
+        self.assertEqual(settled(pair.client), 0)
 
 
 class CommandTests(SynchronousTestCase):

@@ -276,3 +276,20 @@ class Pair:
 def settled(end: End) -> int:
     """The sum of what an end was told that it has sent."""
     return sum(e.sourceAmount for e in end.seen(MoneySettled) if not e.isInDoubt)
+
+
+def stateOf(thing: Any, seen: dict[int, int] | None = None) -> Any:
+    """All that an object of this package remembers, and the objects in it, to be compared."""
+    seen = {} if seen is None else seen
+    if isinstance(thing, dict):
+        return [(key, stateOf(value, seen)) for key, value in thing.items()]
+    if isinstance(thing, list | tuple):
+        return [stateOf(each, seen) for each in thing]
+    if not type(thing).__module__.startswith("txilpstream."):
+        return sorted(thing) if isinstance(thing, set) else thing
+    if id(thing) in seen:
+        return seen[id(thing)]
+    seen[id(thing)] = len(seen)
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    names += list(getattr(thing, "__dict__", ()))
+    return [(name, stateOf(getattr(thing, name, None), seen)) for name in names]

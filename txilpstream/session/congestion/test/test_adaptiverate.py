@@ -27,7 +27,7 @@ class RoundTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 1000.0
         self.rate = made()
-        self.rate.available(self.now, 1.0)
+        self.rate.start(self.now)
 
     def answer(self, passed: int, rejects: int = 0, *, sentAt: float | None = None) -> list[bool]:
         """Answer rejects, then others, that left just now unless that is said."""
@@ -44,7 +44,7 @@ class RoundTestCase(SynchronousTestCase):
 
     def runRound(self, passed: int = 10, *, used: float | None = None) -> float:
         """The rate after a round without rejects in which all that may leave left."""
-        self.rate.use(self.rate.rate if used is None else used, self.now)
+        self.rate.use(self.rate.rate if used is None else used, self.now, 1.0)
         self.now += ROUND
         self.assertIn(True, self.answer(passed))
         return self.rate.rate
@@ -220,25 +220,25 @@ class TokenTests(RoundTestCase):
 
     def test_first(self) -> None:
         self.assertEqual(self.rate.available(self.now, 1.0), 10.0)
-        self.rate.use(10.0, self.now)
+        self.rate.use(10.0, self.now, 1.0)
         self.assertEqual(self.rate.available(self.now, 1.0), 0.0)
         self.assertAlmostEqual(self.rate.available(self.now + 0.005, 1.0), 0.5)
 
     def test_burst(self) -> None:
         """Tokens gather for a hundredth of a second, or for one packet."""
         self.assertEqual(self.rate.available(self.now + 1.0, 1.0), 10.0)
-        self.rate.use(10.0, self.now + 1.0)
+        self.rate.use(10.0, self.now + 1.0, 1.0)
         self.assertEqual(self.rate.available(self.now + 9.0, 1.0), 1.0)
-        self.rate.use(1.0, self.now + 9.0)
+        self.rate.use(1.0, self.now + 9.0, 1.0)
         self.assertEqual(self.rate.available(self.now + 18.0, 70.0), 70.0)
 
     def test_timeStandsStill(self) -> None:
-        self.rate.use(9.0, self.now)
+        self.rate.use(9.0, self.now, 1.0)
         self.assertEqual(self.rate.available(self.now - 5.0, 1.0), 1.0)
 
     def test_readyAt(self) -> None:
         self.assertEqual(self.rate.readyAt(10.0), self.now)
-        self.rate.use(10.0, self.now)
+        self.rate.use(10.0, self.now, 1.0)
         self.assertAlmostEqual(self.rate.readyAt(1.0), self.now + 0.01)
 
     def test_readyAtBeforeAnything(self) -> None:
@@ -254,8 +254,7 @@ class TokenTests(RoundTestCase):
     def test_readyWhenItSays(self, now: float, rate: float, unit: float, part: float) -> None:
         """Whoever waits until the moment told need not wait again, however floats are rounded."""
         adaptive = made(rate, most=2.0**64, tokens=unit)
-        adaptive.available(now, unit)
-        adaptive.use(unit * part, now)
+        adaptive.use(unit * part, now, unit)
         moment = adaptive.readyAt(unit)
         self.assertGreaterEqual(adaptive.available(moment, unit), unit)
 
@@ -265,18 +264,18 @@ class IdleTests(RoundTestCase):
 
     def test_halved(self) -> None:
         self.settle()
-        self.rate.use(1.0, self.now)
-        self.rate.use(1.0, self.now + 20.0)
+        self.rate.use(1.0, self.now, 1.0)
+        self.rate.use(1.0, self.now + 20.0, 1.0)
         self.assertAlmostEqual(self.rate.rate, 48.5)
-        self.rate.use(1.0, self.now + 30.0)
+        self.rate.use(1.0, self.now + 30.0, 1.0)
         self.assertAlmostEqual(self.rate.rate, 48.5)
 
     def test_start(self) -> None:
         """The initial rate was not measured, so it does not become old."""
-        self.rate.use(1.0, self.now + 20.0)
+        self.rate.use(1.0, self.now + 20.0, 1.0)
         self.assertEqual(self.rate.rate, 100.0)
 
     def test_neverAsked(self) -> None:
         rate = made()
-        rate.use(1.0, 50.0)
+        rate.use(1.0, 50.0, 1.0)
         self.assertEqual(rate.rate, 100.0)

@@ -19,7 +19,7 @@ class JointControlTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.control = JointControl(1000, 2500.0)
         self.asked: ICongestionControl = self.control  # mypy checks the interface here
-        self.asked.isAllowed(0.0)
+        self.control.pacing.rate.start(0.0)
 
     def reject(self, amount: int, code: str, data: bytes = b"", *, now: float = 1.0) -> bool:
         """A node rejects a packet that left a moment ago."""
@@ -31,7 +31,7 @@ class JointControlTests(SynchronousTestCase):
         self.assertEqual(self.asked.mostPerPacket(1), 1000)
         self.assertEqual(self.asked.mostNow(1, 10**9, 0.0), 1000)
         self.assertEqual((self.asked.packetRate, self.asked.roundTrip), (INITIAL_RATE, None))
-        self.assertEqual((self.asked.readyAt(), self.asked.moneyReadyAt()), (0.0, inf))
+        self.assertEqual((self.asked.readyAt(), self.asked.moneyReadyAt(1, 0)), (0.0, -inf))
         self.assertIsNone(self.asked.larger(0.0))
 
     def test_sent(self) -> None:
@@ -88,7 +88,7 @@ class JointControlTests(SynchronousTestCase):
         """T05 and T03 lower the packet rate alone; one other code does not."""
         for code in ("T00", "F02", "F08", "T05", "T03"):
             control = self.control = self.asked = JointControl(1000, 2500.0)
-            control.isAllowed(0.0)
+            control.pacing.rate.start(0.0)
             self.assertIs(self.reject(0, code), False)
             isLower = control.packetRate < INITIAL_RATE
             self.assertIs(isLower, code in ("T05", "T03"))

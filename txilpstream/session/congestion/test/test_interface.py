@@ -35,7 +35,7 @@ class OneAtATime:
     def mostNow(self, smallest: int, inFlight: int, now: float, /) -> int:
         return 10 if now >= self._next else 0
 
-    def moneyReadyAt(self) -> float:
+    def moneyReadyAt(self, smallest: int, inFlight: int, /) -> float:
         return self._next
 
     def larger(self, now: float, /) -> int | None:

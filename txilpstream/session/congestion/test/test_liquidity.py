@@ -45,12 +45,13 @@ class UnlimitedTests(LiquidityTestCase):
     """No T04 yet."""
 
     def test_unlimited(self) -> None:
-        self.liquidity.sent(10**9, self.now)
+        self.liquidity.sent(10**9, 1000, self.now)
         self.take(10**9)
         self.assertEqual(self.most(1000, 10**12), 1000)
         self.assertEqual(self.liquidity.part(1000, 1), 1000)
         self.assertIs(self.liquidity.hasMoreThan(10**9), True)
         self.assertIsNone(self.liquidity.level)
+        self.assertEqual(self.liquidity.readyAt(1000, 1, 10**12), -inf)
 
 
 class WindowTests(LiquidityTestCase):
@@ -85,15 +86,15 @@ class WindowTests(LiquidityTestCase):
         self.assertEqual(self.most(1000, 3000), 1000)
         self.assertEqual(self.most(1000, 3400), 600)
         self.assertEqual(self.most(1000, 3600), 0)
-        self.assertEqual(self.liquidity.readyAt, inf)
+        self.assertEqual(self.liquidity.readyAt(1000, 1, 3600), inf)
         self.assertEqual(self.most(1000, 3400, smallest=601), 0)
 
     def test_tokens(self) -> None:
         """Hardly more than one window leaves per round trip."""
         self.refuse(1000, 7000)
-        self.liquidity.sent(1000, self.now)
+        self.liquidity.sent(1000, 1000, self.now)
         self.assertEqual(self.most(1000, 1000), 0)
-        ready = self.liquidity.readyAt
+        ready = self.liquidity.readyAt(1000, 1, 1000)
         self.assertAlmostEqual(ready, self.now + 1000 / (GAIN * 4000 / ROUND))
         self.now = ready
         self.assertEqual(self.most(1000, 1000), 1000)
@@ -118,7 +119,7 @@ class WindowTests(LiquidityTestCase):
             while self.now < end:
                 self.now += ROUND / 10
                 self.most(1000, 0)
-                self.liquidity.sent(int(self.window() / 10), self.now)
+                self.liquidity.sent(int(self.window() / 10), 1000, self.now)
                 self.take(1000)
             grown = self.window() / before
             self.assertGreater(grown, 1.001)

@@ -83,11 +83,10 @@ class PacingTests(SynchronousTestCase):
         moments: list[list[float]] = []
         for start in (5.0, 5.0, 6.0):
             paced = Pacing(2500.0)
-            paced.isAllowed(start)
+            paced.rate.start(start)
             paced.rate.lower(100.0, start)
             now, spaces = start, []
             for _ in range(200):
-                paced.isAllowed(now)
                 paced.sent(now)
                 later = max(now, paced.readyAt())
                 spaces.append(later - now)
@@ -109,7 +108,7 @@ class PacingTests(SynchronousTestCase):
 
     def test_beforeAnyRoundTrip(self) -> None:
         paced = Pacing(10.0)
-        paced.isAllowed(0.0)
+        paced.rate.start(0.0)
         ended = [paced.answered(sentAt=1.0, now=1.0) for _ in range(10)]
         self.assertEqual(ended, [False] * 9 + [True])
 
@@ -117,7 +116,7 @@ class PacingTests(SynchronousTestCase):
         """T05 and T03 count at once, and no other code does."""
         for isLimited in (True, False):
             paced = Pacing(1000.0)
-            paced.isAllowed(0.0)
+            paced.rate.start(0.0)
             paced.answered(sentAt=1.0, now=1.0, isLimited=isLimited, isLost=not isLimited)
             self.assertIs(paced.rate.rate < pacing.INITIAL_RATE, isLimited)
 

@@ -123,24 +123,24 @@ class LineTests(SynchronousTestCase):
     def test_money(self) -> None:
         """Money is ready while some is unsent and the peer takes it."""
         self.assertEqual(self.ready(), (False, False))
-        self.assertFalse(self.streams.isBlocked())
+        self.assertFalse(self.streams.findBlocked())
         self.stream.moneyOut.sendMax = 5
         self.assertEqual(self.ready(), (True, False))
-        self.assertFalse(self.streams.isBlocked())
+        self.assertFalse(self.streams.findBlocked())
         self.stream.moneyOut.hear(0, 0)
         self.assertEqual(self.ready(), (False, False))
-        self.assertTrue(self.streams.isBlocked())
+        self.assertTrue(self.streams.findBlocked())
 
     def test_data(self) -> None:
         """Data is ready while some is unsent and there is credit, or some was lost."""
         self.stream.sendCredit.limit = 2
         self.stream.queue.write(b"abc")
         self.assertEqual(self.ready(), (False, True))
-        self.assertFalse(self.streams.isBlocked())
+        self.assertFalse(self.streams.findBlocked())
         self.stream.queue.nextNew(2)
         self.stream.sendCredit.used = 2
         self.assertEqual(self.ready(), (False, False))
-        self.assertTrue(self.streams.isBlocked())
+        self.assertTrue(self.streams.findBlocked())
         self.stream.queue.lose(0)
         self.assertEqual(self.ready(), (False, True))
 
@@ -150,7 +150,7 @@ class LineTests(SynchronousTestCase):
         self.stream.moneyOut.sendMax = 1
         self.ready()
         self.streams.sendCredit.limit = 0
-        self.assertTrue(self.streams.isBlocked())
+        self.assertTrue(self.streams.findBlocked())
 
     def test_unopened(self) -> None:
         """A stream above the peer's limit waits for it."""
@@ -158,18 +158,18 @@ class LineTests(SynchronousTestCase):
         self.stream.moneyOut.sendMax = 5
         self.stream.queue.write(b"abc")
         self.assertEqual(self.ready(), (False, False))
-        self.assertTrue(self.streams.isBlocked())
+        self.assertTrue(self.streams.findBlocked())
         self.streams.peerMaxStreamID = 1
         self.assertEqual(self.ready(), (True, True))
-        self.assertFalse(self.streams.isBlocked())
+        self.assertFalse(self.streams.findBlocked())
 
     def test_nothingWaits(self) -> None:
         """An idle stream is not looked at again; one that offers more is."""
-        self.assertFalse(self.streams.isBlocked())
+        self.assertFalse(self.streams.findBlocked())
         self.stream.queue.write(b"abc")
         self.stream.sendCredit.limit = 0
         self.ready()
-        self.assertTrue(self.streams.isBlocked())
+        self.assertTrue(self.streams.findBlocked())
 
     def test_isQuiet(self) -> None:
         """Quiet is: all is delivered, and no close is still to be said."""
@@ -192,7 +192,7 @@ class LineTests(SynchronousTestCase):
         self.assertFalse(streams.drop(stream))
         self.assertEqual((streams.grant.consumed, streams.budget.used), (5, 0))
         self.assertEqual(stream.grant.consumed, 5)
-        self.assertFalse(streams.open or streams.dataReady or streams.isBlocked())
+        self.assertFalse(streams.open or streams.dataReady or streams.findBlocked())
 
 
 EVENTS = ("close", "drained", "acknowledged", "abort")
