@@ -8,9 +8,8 @@ C{txilpstream hub} run it, and as other implementations run theirs.
 from __future__ import annotations
 
 import os
-import secrets
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from txilpstream.amounts import Asset
@@ -34,15 +33,18 @@ BTP_PORT: Final = 7768
 HTTP_PORT: Final = 7771
 
 
-def localPlugin(mustReceive: bool = False) -> str:
+def localPlugin(
+    mustReceive: bool = False, *, randomBytes: Callable[[int], bytes] = os.urandom
+) -> str:
     """
     The description of a plugin to the hub of this machine, with an account of its own.
 
     It is by BTP if the extra C{btp} is there, else by ILP over HTTP, which can only send.
 
+    @param randomBytes: gives so many random octets, for the account's token.
     @raise LocalError: if it must receive and cannot.
     """
-    token = secrets.token_hex(16)
+    token = randomBytes(16).hex()
     if hasBTP():
         return f"btp+ws://:{token}@127.0.0.1:{BTP_PORT}"
     if mustReceive:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -345,12 +345,12 @@ def readSecretFile(path: str) -> bytes:
         ) from None
 
 
-def _makeSecretFile(place: Path) -> None:
+def _makeSecretFile(place: Path, randomBytes: Callable[[int], bytes] = os.urandom) -> None:
     """Make it whole at once: another process may look for it at this moment."""
     handle, name = mkstemp(prefix=".txilpstream-", dir=place.parent)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(os.urandom(SECRET_LENGTH).hex() + "\n")
+            file.write(randomBytes(SECRET_LENGTH).hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
         try:

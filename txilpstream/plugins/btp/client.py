@@ -334,6 +334,7 @@ class BTPClientPlugin(BTPLink):
             path=self._url.path,
             maximumMessage=self._maximumMessage,
             handshakeTime=self._connectTimeout,
+            randomBytes=self.randomBytes,
         )
 
     def _makeLogin(self) -> ClientLogin:

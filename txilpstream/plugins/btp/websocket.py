@@ -9,8 +9,8 @@ frame, or an end that stays silent closes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from os import urandom
 from typing import Any, Final, Protocol
 
 from twisted.internet import protocol
@@ -248,6 +248,7 @@ class WebSocket(protocol.Protocol):
         self._lost: list[Deferred[None]] = []
 
     isClient = False
+    _randomBytes: Callable[[int], bytes]  # clients have it
     # Any: what is registered with and asked of it is in no single interface of Twisted's
     transport: Any
 
@@ -300,7 +301,7 @@ class WebSocket(protocol.Protocol):
             if self._overhang > OVERHANG:
                 return False
             self._overhang += len(data)
-        self.transport.write(encodeBinary(data, urandom(4) if self.isClient else b""))
+        self.transport.write(encodeBinary(data, self._randomBytes(4) if self.isClient else b""))
         return True
 
     def close(self, code: int = NORMAL) -> None:
@@ -535,14 +536,17 @@ class ClientWebSocket(WebSocket):
         path: str = "/",
         maximumMessage: int = MAXIMUM_MESSAGE,
         handshakeTime: float = HANDSHAKE_TIME,
+        randomBytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """
         @param host: for the C{Host} header, with the port where it is not the scheme's own.
         @param path: for the request, with the query; ASCII without spaces.
         @param maximumMessage: octets of a message that is taken.
         @param handshakeTime: seconds until the handshake must be over.
+        @param randomBytes: gives so many unpredictable octets, to mask messages with.
         """
         super().__init__(reactor, owner, maximumMessage=maximumMessage, handshakeTime=handshakeTime)
+        self._randomBytes = randomBytes
         self._request = Request(host=host, target=path)
         self._handshake = H11Handshake(ConnectionType.CLIENT)
 
