@@ -36,11 +36,12 @@ from txilpstream.test.support.documents import (
     isProgram,
     runProgram,
 )
+from txilpstream.test.support.virtual import VirtualTestCase
 
 SECRET = bytes(range(32))
 
 
-class DocsTestCase(SynchronousTestCase):
+class DocsTestCase(VirtualTestCase):
     """Tests of pages that may be missing."""
 
     skip = MISSING

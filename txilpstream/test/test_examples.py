@@ -10,9 +10,8 @@ import sys
 from os import environ, pathsep
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
 import txilpstream
+from txilpstream.test.support.virtual import VirtualTestCase
 
 CHECKOUT = Path(txilpstream.__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "examples"
@@ -36,7 +35,7 @@ EXPECTED = {
 """What each prints, as a pattern."""
 
 
-class ExamplesTests(SynchronousTestCase):
+class ExamplesTests(VirtualTestCase):
     """The programs as somebody would run them who has just cloned the repository."""
 
     if not EXAMPLES.is_dir():

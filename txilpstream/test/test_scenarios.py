@@ -14,7 +14,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -22,6 +21,7 @@ from zope.interface import implementer
 
 from txilpstream.amounts import Ratio
 from txilpstream.plugins.memory import memoryPair
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import (
     Duplicate,
     Expiry,
@@ -177,7 +177,7 @@ class Run:
         for _ in range(self.streams):
             connection.openStream(self.clients)
 
-    def check(self, test: SynchronousTestCase) -> None:
+    def check(self, test: VirtualTestCase) -> None:
         """The books of both ends against those of the path."""
         sides: list[tuple[Side, Side, Recorders, Recorders]] = [
             ("left", "right", self.clients, self.servers),
@@ -214,7 +214,7 @@ class Run:
         return bool(clients) and all(p.reason is not None for p in clients)
 
 
-class RandomPathTests(SynchronousTestCase):
+class RandomPathTests(VirtualTestCase):
     """Two hundred random paths, in tens."""
 
     def run_(self, seed: int) -> None:
@@ -265,7 +265,7 @@ class Page(Resource):
         return self.content
 
 
-class WebTests(SynchronousTestCase):
+class WebTests(VirtualTestCase):
     """HTTP over STREAM, with nothing changed on either side."""
 
     def test_page(self) -> None:

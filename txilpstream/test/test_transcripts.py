@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.test.support.replay import CannotReplay, play
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.test.support.wires import playWire
 from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decode
 
@@ -53,7 +52,7 @@ def decodeEvent(event: dict[str, Any]) -> Prepare | Fulfill | Reject:
     return decode(bytes.fromhex(event["octets"]))
 
 
-class ReplayTests(SynchronousTestCase):
+class ReplayTests(VirtualTestCase):
     """Each transcript is played to its end."""
 
     def played(self, name: str) -> dict[str, Any]:
@@ -146,7 +145,7 @@ class ReplayTests(SynchronousTestCase):
         self.payer("pay-alpha")
 
 
-class FilesTests(SynchronousTestCase):
+class FilesTests(VirtualTestCase):
     """What lies in the folder."""
 
     def test_names(self) -> None:
@@ -186,7 +185,7 @@ def places(event: dict[str, Any], keys: SessionKeys, isKnown: bool) -> Iterator[
         yield "code", octets.index(packet.code.encode("ascii")) + 2
 
 
-class ChangedTests(SynchronousTestCase):
+class ChangedTests(VirtualTestCase):
     """A transcript in which something is wrong cannot be played."""
 
     def refused(

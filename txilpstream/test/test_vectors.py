@@ -7,8 +7,6 @@ import runpy
 from base64 import urlsafe_b64decode
 from typing import Any, Final
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.crypto.tokens import TokenFormats
@@ -17,6 +15,7 @@ from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import StreamOpened
 from txilpstream.session.session import Session
 from txilpstream.test.support.documents import CHECKOUT, MISSING
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.frames import FRAME_TYPES, ConnectionClose, Frame
 from txilpstream.wire.ilp import Reject, decodePrepare, decodeReply
 from txilpstream.wire.packet import StreamPacket, decodePacket, encodePacket
@@ -54,7 +53,7 @@ def packetOf(fields: dict[str, Any]) -> StreamPacket:
     )
 
 
-class VectorsTestCase(SynchronousTestCase):
+class VectorsTestCase(VirtualTestCase):
     """Tests that read the checkout."""
 
     skip = MISSING

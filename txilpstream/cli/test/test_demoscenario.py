@@ -9,10 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.cli.demoscenario import SMALLEST_AMOUNT, Demo, DemoResult
 from txilpstream.test.support.connected import run
+from txilpstream.test.support.virtual import VirtualTestCase
 
 
 class Broken(BytesIO):
@@ -25,7 +25,7 @@ class Broken(BytesIO):
         return super().read(size)
 
 
-class DemoTests(SynchronousTestCase):
+class DemoTests(VirtualTestCase):
     """Runs of the demonstration."""
 
     def run_(self, amount: int, file: BytesIO, seconds: float = 60.0) -> Demo:

@@ -10,7 +10,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.cli import destination as reaching
 from txilpstream.cli.destination import localPlugin, makePlugin, readDestination
@@ -19,6 +18,7 @@ from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
 from txilpstream.logs import withoutSecrets
 from txilpstream.plugins.memory import MemoryPlugin
+from txilpstream.test.support.virtual import VirtualTestCase
 
 GOOD = {
     "destination_account": "test.x",
@@ -26,7 +26,7 @@ GOOD = {
 }
 
 
-class PluginTests(SynchronousTestCase):
+class PluginTests(VirtualTestCase):
     """Which plugin it is."""
 
     def test_local(self) -> None:
@@ -47,7 +47,7 @@ class PluginTests(SynchronousTestCase):
             self.assertIsInstance(made, MemoryPlugin)
 
 
-class DestinationTests(SynchronousTestCase):
+class DestinationTests(VirtualTestCase):
     """Whom the words mean."""
 
     def read(self, text: str) -> Any:
@@ -78,7 +78,7 @@ class DestinationTests(SynchronousTestCase):
                 readStandardInput(Namespace(destination="-"))
 
 
-class ComplaintTests(SynchronousTestCase):
+class ComplaintTests(VirtualTestCase):
     """What could be a secret is not shown."""
 
     def test_hidden(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.crypto.credentials import Credentials, Token, TokenReader, readOctets
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.test.support.strategies import addresses, forAll
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.address import isAddress
 from txilpstream.wire.oer import encodeVarOctets
 
@@ -54,7 +54,7 @@ def sharedSecretOf(token: bytes) -> bytes:
     return hmac.new(key, token, hashlib.sha256).digest()
 
 
-class CredentialsTests(SynchronousTestCase):
+class CredentialsTests(VirtualTestCase):
     """What a client gets."""
 
     def test_checked(self) -> None:
@@ -78,7 +78,7 @@ class CredentialsTests(SynchronousTestCase):
         )
 
 
-class FormatTests(SynchronousTestCase):
+class FormatTests(VirtualTestCase):
     """The same server secret gives the same addresses as in ilp-protocol-stream."""
 
     def test_generated(self) -> None:
@@ -126,7 +126,7 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(len(credentials.destinationAddress), len("g.a.") + 66)
 
 
-class TokenReaderTests(SynchronousTestCase):
+class TokenReaderTests(VirtualTestCase):
     """A server makes credentials and knows them again."""
 
     @forAll(addresses, tags, st.booleans())
@@ -201,7 +201,7 @@ class TokenReaderTests(SynchronousTestCase):
         self.assertRaises(LocalError, TokenReader(SERVER_SECRET).generateCredentials, "nonsense")
 
 
-class BadTokenTests(SynchronousTestCase):
+class BadTokenTests(VirtualTestCase):
     """RFC 29 section 4.2: a bad token looks like a good one with a wrong key."""
 
     def check(self, text: str) -> bytes:
@@ -257,7 +257,7 @@ class BadTokenTests(SynchronousTestCase):
         self.assertEqual(self.check("A" * 10**6), self.check(""))
 
 
-class ReadOctetsTests(SynchronousTestCase):
+class ReadOctetsTests(VirtualTestCase):
     """Octets as other programs write them."""
 
     @forAll(st.binary(max_size=40), st.booleans(), st.booleans())
@@ -286,7 +286,7 @@ SESAME = b"sesame**" * 4
 SESAME_TEXT = b64encode(SESAME).decode("ascii")
 
 
-def unreadable(case: SynchronousTestCase, read: Callable[[Any], object], source: Any) -> str:
+def unreadable(case: VirtualTestCase, read: Callable[[Any], object], source: Any) -> str:
     """The text of the error that a source gives, in which there is nothing of it."""
     error = case.assertRaises(DecodeError, read, source)
     case.assertIs(error.__context__, None)
@@ -295,7 +295,7 @@ def unreadable(case: SynchronousTestCase, read: Callable[[Any], object], source:
     return str(error)
 
 
-class JSONTests(SynchronousTestCase):
+class JSONTests(VirtualTestCase):
     """Credentials as SPSP tells them (RFC 9)."""
 
     def test_written(self) -> None:
@@ -388,7 +388,7 @@ class JSONTests(SynchronousTestCase):
             unreadable(self, Credentials.fromJSON, source)
 
 
-class OpenPaymentsTests(SynchronousTestCase):
+class OpenPaymentsTests(VirtualTestCase):
     """Credentials out of an incoming payment."""
 
     def payment(self, **more: Any) -> dict[str, Any]:

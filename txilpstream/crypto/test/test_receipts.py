@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.crypto.receipts import (
@@ -25,6 +24,7 @@ from txilpstream.crypto.receipts import (
 )
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.test.support.strategies import forAll, uint64
+from txilpstream.test.support.virtual import VirtualTestCase
 
 NONCE = bytes(range(16))
 SECRET = b"sesame**" * 4
@@ -40,7 +40,7 @@ receipts = st.builds(
 )
 
 
-class SignTests(SynchronousTestCase):
+class SignTests(VirtualTestCase):
     """RFC 39, Specification."""
 
     def test_published(self) -> None:
@@ -82,7 +82,7 @@ class SignTests(SynchronousTestCase):
         self.assertEqual((NONCE_LENGTH, MAX_STREAM_ID), (16, 255))
 
 
-class VerifyTests(SynchronousTestCase):
+class VerifyTests(VirtualTestCase):
     """R1: what the secret did not sign is worth nothing."""
 
     def test_anyBit(self) -> None:
@@ -139,7 +139,7 @@ def receipt(setup: ReceiptSetup, total: int, streamID: int = 1) -> bytes:
     return signReceipt(setup.nonce, streamID, total, setup.secret)
 
 
-class IssueTests(SynchronousTestCase):
+class IssueTests(VirtualTestCase):
     """Nonces and their secrets."""
 
     def test_R12_derived(self) -> None:
@@ -193,7 +193,7 @@ class IssueTests(SynchronousTestCase):
             self.assertRaises(LocalError, ReceiptVerifier(SEED).issue, moment)
 
 
-class AcceptTests(SynchronousTestCase):
+class AcceptTests(VirtualTestCase):
     """What is credited."""
 
     def setUp(self) -> None:
@@ -259,7 +259,7 @@ class AcceptTests(SynchronousTestCase):
         self.assertEqual(verifier.accept(receipt(setup, 4), 1011), 0)
 
 
-class RoomTests(SynchronousTestCase):
+class RoomTests(VirtualTestCase):
     """Totals are bounded, and never forgotten while they count."""
 
     def test_full(self) -> None:
@@ -291,7 +291,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual((nonces, verifier.snapshot()["nonces"]), ({}, {}))
 
 
-class RestartTests(SynchronousTestCase):
+class RestartTests(VirtualTestCase):
     """Totals outlast the process."""
 
     def setUp(self) -> None:

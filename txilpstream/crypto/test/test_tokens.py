@@ -9,7 +9,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.crypto.credentials import Token, TokenReader
 from txilpstream.crypto.tokens import (
@@ -21,6 +20,7 @@ from txilpstream.crypto.tokens import (
 )
 from txilpstream.errors import LocalError
 from txilpstream.test.support.strategies import forAll
+from txilpstream.test.support.virtual import VirtualTestCase
 
 SECRET = bytes(range(32))
 NONCE = b"n" * 16
@@ -88,7 +88,7 @@ def flagged(plain: bytes) -> str:
     return seal(derived(b"ilp_stream_connection_token"), plain)
 
 
-class OwnTests(SynchronousTestCase):
+class OwnTests(VirtualTestCase):
     """Our own format."""
 
     def setUp(self) -> None:
@@ -190,7 +190,7 @@ class OwnTests(SynchronousTestCase):
             self.assertIsNone(self.tokens.read(own(plain))[0], plain)
 
 
-class StreamReceiverTests(SynchronousTestCase):
+class StreamReceiverTests(VirtualTestCase):
     """The format of stream-receiver and Rafiki."""
 
     def test_theirs(self) -> None:
@@ -216,7 +216,7 @@ class StreamReceiverTests(SynchronousTestCase):
             self.assertIsNone(tokens.read(flagged(plain))[0], plain)
 
 
-class RandomTests(SynchronousTestCase):
+class RandomTests(VirtualTestCase):
     """The format of interledger-rs."""
 
     def test_secret(self) -> None:
@@ -237,7 +237,7 @@ class RandomTests(SynchronousTestCase):
         self.assertIsNone(tokens.read("!" * 24)[0])
 
 
-class ChosenTests(SynchronousTestCase):
+class ChosenTests(VirtualTestCase):
     """Which formats are read."""
 
     def test_unknown(self) -> None:

@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
@@ -18,10 +17,11 @@ from txilpstream.hub.server import LocalHub
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.support.hubs import EPOCH, prepareTo
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ildcp import decodeResponse, encodeRequest
 
 
-class AdmissionTests(SynchronousTestCase):
+class AdmissionTests(VirtualTestCase):
     """Tokens and accounts."""
 
     def setUp(self) -> None:
@@ -111,7 +111,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIn(b"T01", reply)
 
 
-class LifeTests(SynchronousTestCase):
+class LifeTests(VirtualTestCase):
     """Plugins of the hub's own, and its end."""
 
     def setUp(self) -> None:

@@ -9,7 +9,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
@@ -17,11 +16,12 @@ from txilpstream.plugins.memory import MemoryPlugin, memoryPair
 from txilpstream.service import service
 from txilpstream.service.service import Options, ReceiverService, makeService
 from txilpstream.service.settings import Settings
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.test.test_account import prepareTo
 from txilpstream.wire.ildcp import AccountDetails
 
 
-class ServiceTestCase(SynchronousTestCase):
+class ServiceTestCase(VirtualTestCase):
     """A service on a plugin of the test's, in virtual time, without ports."""
 
     def setUp(self) -> None:
@@ -201,7 +201,7 @@ class StopTests(ServiceTestCase):
         self.run_()
 
 
-class OptionsTests(SynchronousTestCase):
+class OptionsTests(VirtualTestCase):
     """What twistd hands over."""
 
     def test_found(self) -> None:

@@ -7,14 +7,13 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.errors import LocalError
 from txilpstream.service import settings
 from txilpstream.service.settings import OPTIONS, Settings, endpointFor, readAmount, readSecretFile
+from txilpstream.test.support.virtual import VirtualTestCase
 
 
-class TextTests(SynchronousTestCase):
+class TextTests(VirtualTestCase):
     """Texts become settings, or are refused in a sentence that names the option."""
 
     def test_defaults(self) -> None:
@@ -119,7 +118,7 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(endpointFor("x", "none"), "")
 
 
-class SecretTests(SynchronousTestCase):
+class SecretTests(VirtualTestCase):
     """The file of a secret."""
 
     def test_made(self) -> None:

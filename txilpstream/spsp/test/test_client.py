@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent
@@ -25,6 +25,7 @@ from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.spsp.client import CONTENT_TYPE, SPSPCache, lifetimeOf, pointerToURL, resolve
 from txilpstream.test.support.strategies import addresses, forAll, octets
+from txilpstream.test.support.virtual import VirtualTestCase
 
 SECRET = b"sesame**" * 4
 TEXT = b64encode(SECRET).decode("ascii")
@@ -110,7 +111,7 @@ class Server:
         return [url for url, _ in self.asked]
 
 
-class ResolveTestCase(SynchronousTestCase):
+class ResolveTestCase(VirtualTestCase):
     """Questions in virtual time."""
 
     def setUp(self) -> None:
@@ -549,7 +550,7 @@ CACHED_CREDENTIALS = Credentials("test.bob", bytes(32))
 OTHERS = Credentials("test.bob", bytes(31) + b"\1")
 
 
-class CacheObjectTests(SynchronousTestCase):
+class CacheObjectTests(VirtualTestCase):
     """Answers are kept as long as they are good, and no more of them than the limit."""
 
     def test_expiry(self) -> None:
@@ -597,7 +598,7 @@ class CacheObjectTests(SynchronousTestCase):
         self.assertRaises(LocalError, SPSPCache, 0)
 
 
-class LifetimeTests(SynchronousTestCase):
+class LifetimeTests(VirtualTestCase):
     """What C{Cache-Control} says."""
 
     def lifetime(self, *values: str, age: str | None = None) -> float:

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -36,6 +36,7 @@ from txilpstream.spsp.server import (
 )
 from txilpstream.test.support.connected import RIGHT, ConnectedTestCase
 from txilpstream.test.support.strategies import forAll, texts
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.server import StreamServer
 from txilpstream.wire.address import isSegment
 
@@ -78,7 +79,7 @@ class Generator:
         return self.reader.generateCredentials("test.bob", **options)
 
 
-class ResourceTestCase(SynchronousTestCase):
+class ResourceTestCase(VirtualTestCase):
     """A resource on a site, without sockets."""
 
     def setUp(self) -> None:
@@ -383,7 +384,7 @@ class Endpoint:
         return self.listening
 
 
-class ListenTests(SynchronousTestCase):
+class ListenTests(VirtualTestCase):
     """How a server begins and ends."""
 
     def setUp(self) -> None:
@@ -466,7 +467,7 @@ class SocketTests(TestCase):
 NONCE, SECRET = b"\xff" * 16, b"\xfb" * 32
 
 
-class TagTests(SynchronousTestCase):
+class TagTests(VirtualTestCase):
     """A path and its connection tag."""
 
     def test_known(self) -> None:
@@ -495,7 +496,7 @@ class TagTests(SynchronousTestCase):
             self.assertRaises(LocalError, accountOf, tag)
 
 
-class AcceptTests(SynchronousTestCase):
+class AcceptTests(VirtualTestCase):
     """RFC 9110 section 12.5.1."""
 
     def test_accepted(self) -> None:
@@ -540,7 +541,7 @@ class AcceptTests(SynchronousTestCase):
         self.assertIn(accepts(Headers({"Accept": [value]})), (True, False))
 
 
-class PathTests(SynchronousTestCase):
+class PathTests(VirtualTestCase):
     """Which account a path names."""
 
     def test_accounts(self) -> None:
@@ -581,7 +582,7 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(segments, before)
 
 
-class ReceiptTests(SynchronousTestCase):
+class ReceiptTests(VirtualTestCase):
     """RFC 39: which receipts are wanted."""
 
     def receipts(self, nonces: list[str], secrets: list[str]) -> tuple[bytes, bytes] | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.tokens import TokenFormats
@@ -16,6 +14,7 @@ from txilpstream.test.conformance.base import TappedTestCase, framesOf
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import Pair
 from txilpstream.test.support.strategies import counted
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire import frames
 from txilpstream.wire.frames import ConnectionNewAddress, StreamClose, StreamData, StreamMoney
@@ -24,7 +23,7 @@ from txilpstream.wire.ilp import decodeReply, encodePrepare, encodeTimestamp
 MONEY = StreamMoney(1, 1)
 
 
-class ChoiceTests(SynchronousTestCase):
+class ChoiceTests(VirtualTestCase):
     """Over sessions and by hand."""
 
     def test_C1_refusalHears(self) -> None:

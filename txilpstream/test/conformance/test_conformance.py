@@ -13,9 +13,8 @@ from types import ModuleType
 from typing import Final
 from unittest import TestCase
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.test.support.documents import CHECKOUT, MISSING
+from txilpstream.test.support.virtual import VirtualTestCase
 
 ROWS: Final = {
     *(f"S{number}" for number in range(1, 57)),
@@ -76,7 +75,7 @@ def tableRows(text: str) -> list[list[str]]:
     return [row for row in rows if row[0] != "Row"]
 
 
-class NameTests(SynchronousTestCase):
+class NameTests(VirtualTestCase):
     """What the names of the tests say."""
 
     def test_rowsOf(self) -> None:
@@ -92,7 +91,7 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(len(ROWS), 56 + 23 + 41 + 8)
 
 
-class PageTests(SynchronousTestCase):
+class PageTests(VirtualTestCase):
     """The page with all statements."""
 
     skip = MISSING

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import succeed
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
@@ -23,6 +22,7 @@ from txilpstream.test.conformance.base import TappedTestCase, framesOf, give, op
 from txilpstream.test.support.connected import LEFT, Recorder, Recorders
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import End, Pair, converting, limiting
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Latency, Rate
 from txilpstream.transport.stateless import StatelessReceiver, StatelessRequest
 from txilpstream.wire.frames import (
@@ -81,7 +81,7 @@ class RateTests(TappedTestCase):
         self.assertEqual((self.path.taken("left"), self.served.made), (0, []))
 
 
-class MinimumTests(SynchronousTestCase):
+class MinimumTests(VirtualTestCase):
     """The least that may arrive of each packet."""
 
     def test_S5_minimumIsSet(self) -> None:
@@ -236,7 +236,7 @@ class AddressTests(TappedTestCase):
         self.assertNotEqual(self.said(ConnectionNewAddress), [])
 
 
-class MigrationTests(SynchronousTestCase):
+class MigrationTests(VirtualTestCase):
     """A client that moves."""
 
     def setUp(self) -> None:
@@ -304,7 +304,7 @@ class MigrationTests(SynchronousTestCase):
         self.assertEqual(self.drain(), ["test.victim"] * 4)
 
 
-class AssetTests(SynchronousTestCase):
+class AssetTests(VirtualTestCase):
     """Assets of both ends."""
 
     def test_S20_S23_told(self) -> None:
@@ -343,7 +343,7 @@ class AssetTests(SynchronousTestCase):
             self.assertIn(repr(other), closed.error.message)
 
 
-class CountTests(SynchronousTestCase):
+class CountTests(VirtualTestCase):
     """How much one key encrypts."""
 
     def test_S37_limit(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txilpstream.crypto.keys import SessionKeys
@@ -22,6 +21,7 @@ from txilpstream.session.events import (
 from txilpstream.test.conformance.base import TappedTestCase, framesOf
 from txilpstream.test.support.connected import Recorders
 from txilpstream.test.support.sessions import Pair, limiting, nothing, rejecting
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.endpoints import StreamClientEndpoint
 from txilpstream.wire.frames import ConnectionClose, ConnectionDataBlocked, StreamClose
 
@@ -83,7 +83,7 @@ class Pulling:
         """It is over."""
 
 
-class KeyTests(SynchronousTestCase):
+class KeyTests(VirtualTestCase):
     """A key that has encrypted almost all that it may."""
 
     def setUp(self) -> None:
@@ -220,7 +220,7 @@ class SameKeyTests(TappedTestCase):
             self.run_()
 
 
-class HalfOpenTests(SynchronousTestCase):
+class HalfOpenTests(VirtualTestCase):
     """Connections of which one end is closed and the other is not."""
 
     def close(self, client: bool, server: bool) -> Pair:
@@ -347,7 +347,7 @@ class HalfOpenEndpointTests(TappedTestCase):
         self.after(endpoint.connect(Recorders()), 3)
 
 
-class BlockedTests(SynchronousTestCase):
+class BlockedTests(VirtualTestCase):
     """What holds a sender up."""
 
     def test_S30_fromTheStart(self) -> None:

@@ -8,8 +8,6 @@ from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 from unittest.mock import patch
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.crypto.credentials import Credentials, TokenReader
 from txilpstream.crypto.receipts import (
     Receipt,
@@ -26,6 +24,7 @@ from txilpstream.spsp.test.test_client import URL, Answer, ResolveTestCase, Serv
 from txilpstream.spsp.test.test_server import RECEIPTS, ResourceTestCase
 from txilpstream.test.conformance.base import Conform, TappedTestCase
 from txilpstream.test.support.connected import Recorder
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Latency, MaximumPacketAmount, Transit
 from txilpstream.wire.frames import StreamMoney, StreamReceipt
 from txilpstream.wire.ilp import Fulfill
@@ -37,7 +36,7 @@ NOW = 1_700_000_000.0
 NONCE, SECRET = bytes(range(16)), bytes(range(100, 132))
 
 
-class FormatTests(SynchronousTestCase):
+class FormatTests(VirtualTestCase):
     """What a receipt is."""
 
     def test_R23_format(self) -> None:
@@ -76,7 +75,7 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(compared, [(receipt[26:], receipt[26:])])
 
 
-class VerifierTests(SynchronousTestCase):
+class VerifierTests(VirtualTestCase):
     """What a verifier credits."""
 
     def setUp(self) -> None:
@@ -137,7 +136,7 @@ class VerifierTests(SynchronousTestCase):
         self.assertEqual(ReceiptVerifier(bytes(32)).accept(self.receipt(9), NOW), 0)
 
 
-class AddressTests(SynchronousTestCase):
+class AddressTests(VirtualTestCase):
     """How nonce and secret travel in an address."""
 
     def setUp(self) -> None:

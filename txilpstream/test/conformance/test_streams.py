@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import ConnectionClosed, SendingEnded, StreamClosed, StreamEnded
@@ -11,12 +9,13 @@ from txilpstream.session.receiver import OVER_LIMIT_PATIENCE
 from txilpstream.test.conformance.base import framesOf, give
 from txilpstream.test.support.handpeer import NOW, HandPeer, Reply
 from txilpstream.test.support.sessions import LOST, Pair, rejecting
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire import frames
 from txilpstream.wire.frames import ConnectionClose, StreamClose, StreamData, StreamMoney
 from txilpstream.wire.ilp import Prepare
 
 
-class ByHandTestCase(SynchronousTestCase):
+class ByHandTestCase(VirtualTestCase):
     """A server, and a client by hand."""
 
     def setUp(self) -> None:
@@ -358,7 +357,7 @@ class SplitTests(ByHandTestCase):
         self.assertEqual(self.totals(), {1: 0, 3: 1, 5: 33, 7: 66})
 
 
-class FragmentTests(SynchronousTestCase):
+class FragmentTests(VirtualTestCase):
     """Bytes on a path that loses and rejects."""
 
     def setUp(self) -> None:

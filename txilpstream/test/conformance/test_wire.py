@@ -6,8 +6,6 @@ import hmac
 from dataclasses import replace
 from hashlib import sha256
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, SessionKeys, conditionOf
 from txilpstream.errors import DecodeError
@@ -15,6 +13,7 @@ from txilpstream.session.events import ConnectionClosed, MoneySettled
 from txilpstream.test.conformance.base import give, openPacket, sealed
 from txilpstream.test.support.handpeer import NOW, SECRET, HandPeer
 from txilpstream.test.support.sessions import Pair, limiting
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire import frames
 from txilpstream.wire.frames import StreamData, StreamMoney, decodeFrames, encodeFrame
 from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decodeReply, encodeFulfill, encodeReject
@@ -28,7 +27,7 @@ def replyOf(peer: HandPeer, prepare: Prepare) -> Fulfill | Reject:
     return decodeReply(peer.receiver.answer(peer.receive(prepare, 1000), True, NOW))
 
 
-class PacketTests(SynchronousTestCase):
+class PacketTests(VirtualTestCase):
     """Octets that come, and what they are worth."""
 
     def assertUnexpected(self, plain: bytes, amount: int = 5) -> None:
@@ -178,7 +177,7 @@ class PacketTests(SynchronousTestCase):
             self.assertEqual(each.executionCondition == expected, each is payments[-1])
 
 
-class AnswerTests(SynchronousTestCase):
+class AnswerTests(VirtualTestCase):
     """Which answer belongs to which Prepare."""
 
     def test_S42_sameSequence(self) -> None:

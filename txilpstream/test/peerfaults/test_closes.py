@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.session.events import ConnectionClosed, StreamClosed, StreamEnded
 from txilpstream.session.state import EARLY_CLOSE_TIMEOUT
 from txilpstream.test.conformance.base import openPacket
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import Pair, nothing
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.frames import (
     ConnectionMaxData,
     Frame,
@@ -55,7 +54,7 @@ def rewriting(
     return way
 
 
-class SizeTests(SynchronousTestCase):
+class SizeTests(VirtualTestCase):
     """Packets that are a little too large."""
 
     def test_packetOfOneOctetTooMuchIsForwarded(self) -> None:
@@ -65,7 +64,7 @@ class SizeTests(SynchronousTestCase):
         self.assertLess(32768, MAX_DATA_LENGTH)
 
 
-class OvertakingTests(SynchronousTestCase):
+class OvertakingTests(VirtualTestCase):
     """It says in an answer that it closes a stream while the last bytes are on their way."""
 
     def setUp(self) -> None:
@@ -141,7 +140,7 @@ class OvertakingTests(SynchronousTestCase):
         self.assertEqual(self.pair.client.seen(StreamEnded), [StreamEnded(1)])
 
 
-class CountTests(SynchronousTestCase):
+class CountTests(VirtualTestCase):
     """It counts the bytes of the streams that are open, and forgets those of others."""
 
     BUFFER = 65_534
@@ -197,7 +196,7 @@ class CountTests(SynchronousTestCase):
         self.assertLessEqual(used, 1 << 16)
 
 
-class SmallLimitTests(SynchronousTestCase):
+class SmallLimitTests(VirtualTestCase):
     """A peer whose first limit is below what was sent before it was heard is not such a one."""
 
     def test_correctLimitIsKeptOverStreams(self) -> None:
@@ -218,7 +217,7 @@ class SmallLimitTests(SynchronousTestCase):
         self.assertEqual(pair.server.seen(ConnectionClosed), [])
 
 
-class UnsaidTests(SynchronousTestCase):
+class UnsaidTests(VirtualTestCase):
     """It does not say that it closes a stream after we have."""
 
     def setUp(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.amounts import U64_MAX, Ratio, splitShares
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session.configuration import SessionConfiguration
@@ -14,6 +12,7 @@ from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.test.conformance.base import framesOf, give
 from txilpstream.test.support.handpeer import HandPeer, Reply
 from txilpstream.test.support.sessions import Pair, converting, nothing, rejecting, settled
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
     ConnectionClose,
@@ -29,7 +28,7 @@ from txilpstream.wire.frames import (
 )
 
 
-class WindowTests(SynchronousTestCase):
+class WindowTests(VirtualTestCase):
     """Limits of bytes and of streams."""
 
     def test_smallConnectionMaxDataIsObeyed(self) -> None:
@@ -135,7 +134,7 @@ class WindowTests(SynchronousTestCase):
         self.assertTrue(server.isClosed)
 
 
-class ViolationTests(SynchronousTestCase):
+class ViolationTests(VirtualTestCase):
     """What a peer must not do ends the connection."""
 
     def setUp(self) -> None:
@@ -173,7 +172,7 @@ class ViolationTests(SynchronousTestCase):
             self.assertEqual(self.peer.state.assetDetails, ("USD", 9))
 
 
-class MoneyTests(SynchronousTestCase):
+class MoneyTests(VirtualTestCase):
     """To the last unit."""
 
     def totals(self, peer: HandPeer) -> dict[int, int]:
@@ -232,7 +231,7 @@ class MoneyTests(SynchronousTestCase):
         self.assertGreater(rate.minimumDelivery(rate.mostPerPacket + 1), U64_MAX)
 
 
-class RateTests(SynchronousTestCase):
+class RateTests(VirtualTestCase):
     """What a path makes of an amount."""
 
     def test_rateIsMeasuredAllTheTime(self) -> None:

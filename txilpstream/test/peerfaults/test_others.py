@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.amounts import Ratio
 from txilpstream.crypto.receipts import signReceipt
 from txilpstream.interfaces import PaymentError
@@ -15,13 +13,14 @@ from txilpstream.session.events import ConnectionClosed, MoneySettled, PeerAnswe
 from txilpstream.session.test.test_acknowledgements import Peerless
 from txilpstream.test.conformance.base import framesOf
 from txilpstream.test.support.sessions import Pair, limiting, rejecting, settled
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Latency, MaximumPacketAmount, Rate, RejectWith
 from txilpstream.wire.frames import ConnectionClose, StreamReceipt
 from txilpstream.wire.ilp import decodePrepare, encodeFulfill
 from txilpstream.wire.packet import FULFILL, PREPARE, REJECT, encodePacket
 
 
-class AnswerTests(SynchronousTestCase):
+class AnswerTests(VirtualTestCase):
     """Answers that are not what they seem, or are and do not seem so."""
 
     def assertClaimed(self, test: Peerless, claimed: int) -> None:
@@ -81,7 +80,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertFalse(test.session.isClosed)
 
 
-class SpeedTests(SynchronousTestCase):
+class SpeedTests(VirtualTestCase):
     """How fast it goes."""
 
     def test_roundTripIsMeasured(self) -> None:
@@ -146,7 +145,7 @@ class SpeedTests(SynchronousTestCase):
             self.assertEqual(len(pair.client.prepares), count, code)
 
 
-class EndTests(SynchronousTestCase):
+class EndTests(VirtualTestCase):
     """How it ends."""
 
     def test_closeWaitsForPacketsInFlight(self) -> None:

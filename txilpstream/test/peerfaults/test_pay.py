@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.interfaces import PaymentError
@@ -19,6 +17,7 @@ from txilpstream.session.test.test_acknowledgements import Peerless
 from txilpstream.test.conformance.base import give
 from txilpstream.test.support.connected import Recorder
 from txilpstream.test.support.sessions import Pair, limiting, settled
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import (
     Expiry,
     Hop,
@@ -206,7 +205,7 @@ class PathTests(PaymentTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class AccountTests(SynchronousTestCase):
+class AccountTests(VirtualTestCase):
     """What a payment says of itself when the receiver does wrong."""
 
     def test_fulfillBelowTheMinimumIsAccounted(self) -> None:

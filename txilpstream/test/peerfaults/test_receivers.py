@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX
 from txilpstream.crypto.keys import SessionKeys
@@ -25,6 +24,7 @@ from txilpstream.test.support.handpeer import HandPeer, Reply
 from txilpstream.test.support.httppeers import FULFILL, PREPARE, makeResponse
 from txilpstream.test.support.sessions import Pair
 from txilpstream.test.support.strategies import counted
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.stateless import StatelessRequest
 from txilpstream.transport.test.test_stateless import (
     MONEY,
@@ -215,7 +215,7 @@ class ReceivingTests(ReceiverCase):
         self.assertEqual((request.connectionTag, request.connectionID), ("tag", self.connectionID))
 
 
-class ReceiptTests(SynchronousTestCase):
+class ReceiptTests(VirtualTestCase):
     """Receipts that are not in order."""
 
     def test_senderKeepsTheGreatestReceipt(self) -> None:
@@ -296,7 +296,7 @@ class CarryingTests(SenderTestCase):
             self.assertTrue(IPlugin.providedBy(plugin), text)
 
 
-class RateTests(SynchronousTestCase):
+class RateTests(VirtualTestCase):
     """Ten thousand packets a minute."""
 
     def test_manyPacketsAreNoTrouble(self) -> None:

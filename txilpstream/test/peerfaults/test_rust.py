@@ -8,7 +8,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.crypto import keys as crypto
@@ -27,6 +26,7 @@ from txilpstream.spsp.pointers import pointerToURL
 from txilpstream.spsp.test.test_client import URL, Answer, ResolveTestCase
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import Pair, limiting, rejecting, settled
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Transit
 from txilpstream.transport.test.test_stateless import ReceiverCase
 from txilpstream.wire.btp import BTPMessage, BTPResponse, ProtocolData
@@ -35,7 +35,7 @@ from txilpstream.wire.ilp import Prepare, Reject, decodeReply, encodeAmountTooLa
 from txilpstream.wire.packet import FULFILL, REJECT, encodePacket
 
 
-class PacketAmountTests(SynchronousTestCase):
+class PacketAmountTests(VirtualTestCase):
     """F08, by whoever wrote it."""
 
     def test_hostileAmountsDoNotOverflow(self) -> None:
@@ -87,7 +87,7 @@ class PacketAmountTests(SynchronousTestCase):
         self.assertLess(len(refused), 60)
 
 
-class TryingTests(SynchronousTestCase):
+class TryingTests(VirtualTestCase):
     """How often, and how much at once."""
 
     def test_temporaryErrorsSlowDown(self) -> None:
@@ -119,7 +119,7 @@ class TryingTests(SynchronousTestCase):
         self.assertLess(pair.server.credited, 100)
 
 
-class HearingTests(SynchronousTestCase):
+class HearingTests(VirtualTestCase):
     """What the other side says counts."""
 
     def paying(self) -> tuple[Pair, int]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.session.configuration import SessionConfiguration
@@ -26,6 +24,7 @@ from txilpstream.session.test.test_acknowledgements import Peerless
 from txilpstream.test.conformance.base import framesOf, give
 from txilpstream.test.support.connected import ConnectedTestCase, Recorder
 from txilpstream.test.support.sessions import LOST, Pair, limiting, rejecting, settled
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.frames import ConnectionAssetDetails, StreamData, StreamMoney
 from txilpstream.wire.ilp import Fulfill, Prepare, decodeReply, encodeAmountTooLarge, encodeFulfill
 
@@ -36,7 +35,7 @@ NOT_OURS: Final = (
 """Faults that have no test, and why they cannot be ours."""
 
 
-class WedgeTests(SynchronousTestCase):
+class WedgeTests(VirtualTestCase):
     """A stream whose bytes come twice goes on."""
 
     def test_duplicateDataDoesNotWedgeTheStream(self) -> None:
@@ -100,7 +99,7 @@ class WedgeTests(SynchronousTestCase):
         self.assertEqual(pair.client.seen(ConnectionClosed), [])
 
 
-class TryingTests(SynchronousTestCase):
+class TryingTests(VirtualTestCase):
     """How often something is tried, and how fast."""
 
     def test_manyPacketsAreInFlight(self) -> None:
@@ -208,7 +207,7 @@ class TryingTests(SynchronousTestCase):
         self.assertEqual(max(prepare.amount for prepare in pair.client.prepares), 40)
 
 
-class AnswerTests(SynchronousTestCase):
+class AnswerTests(VirtualTestCase):
     """What an answer is worth."""
 
     def settledWith(self, data: bytes) -> None:

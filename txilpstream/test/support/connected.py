@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txilpstream.plugins.memory import memoryPair
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.connection import StreamConnection
@@ -111,7 +111,7 @@ class Recorders(Factory):
         return protocol
 
 
-class ConnectedTestCase(SynchronousTestCase):
+class ConnectedTestCase(VirtualTestCase):
     """
     Tests with a client on the left and a server on the right.
 

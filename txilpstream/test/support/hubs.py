@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.connector import Hub
 from txilpstream.plugins.memory import MemoryPlugin, memoryPair
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ilp import (
     Fulfill,
     Prepare,
@@ -43,7 +43,7 @@ def prepareTo(
     return encodePrepare(amount, encodeTimestamp(now + seconds), condition, destination, b"data")
 
 
-class HubTestCase(SynchronousTestCase):
+class HubTestCase(VirtualTestCase):
     """A hub with accounts that answer as they are told."""
 
     options: dict[str, Any] = {}

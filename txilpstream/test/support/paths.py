@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Hop, PathEnd, Side, SimulatedPath
 from txilpstream.wire.ilp import (
     Fulfill,
@@ -27,7 +27,7 @@ CONDITION = sha256(PREIMAGE).digest()
 Answer = Callable[[Prepare], "bytes | Deferred[bytes]"]
 
 
-class PathTestCase(SynchronousTestCase):
+class PathTestCase(VirtualTestCase):
     """A path on a clock; each end fulfills what it gets, with data that says who it is."""
 
     def setUp(self) -> None:

@@ -20,6 +20,7 @@ from txilpstream.interfaces import IPlugin, PaymentError, PaymentResult
 from txilpstream.payments.payment import Payment
 from txilpstream.payments.state import PaymentState
 from txilpstream.test.support.connected import Recorder, Recorders, run
+from txilpstream.test.support.virtual import seeded
 from txilpstream.test.test_scenarios import randomHops
 from txilpstream.testing import (
     Duplicate,
@@ -81,6 +82,7 @@ class World:
 
     def __init__(self, seed: int, hops: list[Hop]) -> None:
         self.seed = seed
+        self.octets = seeded(seed)
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.ends = Ends()
@@ -97,7 +99,9 @@ class World:
 
     def open(self, plugin: Any) -> Account:
         """An account on a plugin."""
-        opened = Account.open(self.clock, plugin, wallClock=self.clock.seconds)
+        opened = Account.open(
+            self.clock, plugin, wallClock=self.clock.seconds, randomBytes=self.octets
+        )
         out: list[Any] = []
         opened.addBoth(out.append)
         run(self.clock, 0.1)

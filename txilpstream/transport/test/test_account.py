@@ -7,13 +7,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
 from txilpstream.interfaces import NotSent
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.support.connected import LEFT, RIGHT, run
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.account import CLOCK_JUMP, Account, accountFor
 from txilpstream.wire.ilp import Prepare, Reject, decodeReply, encodePrepare, encodeTimestamp
 
@@ -47,7 +47,7 @@ class Turns:
         self.aborted.append(message)
 
 
-class AccountTestCase(SynchronousTestCase):
+class AccountTestCase(VirtualTestCase):
     """A clock and a plugin."""
 
     def setUp(self) -> None:

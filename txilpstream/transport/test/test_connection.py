@@ -7,7 +7,6 @@ from typing import Any, get_args
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -21,6 +20,7 @@ from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.session import Session
 from txilpstream.test.conformance.base import TappedTestCase
 from txilpstream.test.support.connected import ConnectedTestCase, HalfRecorder, Recorders
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
 from txilpstream.transport import connection as connectionModule
 from txilpstream.transport.account import Account
@@ -551,7 +551,7 @@ class PolicyTests(ConnectedTestCase):
         self.assertEqual(policy.requests, [])
 
 
-class BaseTests(SynchronousTestCase):
+class BaseTests(VirtualTestCase):
     """What is awaited needs somebody who takes turns."""
 
     def test_wake(self) -> None:
@@ -630,7 +630,7 @@ class TellingTests(ConnectedTestCase):
         self.assertEqual(near.happened, ["made", "lost"])
 
 
-class TimerTests(SynchronousTestCase):
+class TimerTests(VirtualTestCase):
     """One timer that is moved only to earlier moments."""
 
     def setUp(self) -> None:

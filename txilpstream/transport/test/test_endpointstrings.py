@@ -13,11 +13,11 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.crypto.credentials import readSecret
 from txilpstream.errors import LocalError
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.endpointstrings import ClientParser, ServerParser
 
 SECRET = bytes(range(32))
@@ -45,7 +45,7 @@ class Caller(Protocol):
         self.got += data
 
 
-class SecretTests(SynchronousTestCase):
+class SecretTests(VirtualTestCase):
     """L{readSecret}."""
 
     def test_hexAndBase64(self) -> None:
@@ -62,7 +62,7 @@ class SecretTests(SynchronousTestCase):
                 self.assertNotIn(written, str(error))
 
 
-class StringTests(SynchronousTestCase):
+class StringTests(VirtualTestCase):
     """Twisted's own functions find the parsers."""
 
     def test_interfaces(self) -> None:

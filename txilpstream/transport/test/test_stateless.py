@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -25,6 +24,7 @@ from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.support.connected import ConnectedTestCase
 from txilpstream.test.support.documents import MISSING, blocksOf, execute
 from txilpstream.test.support.handpeer import Reply
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.account import Account
 from txilpstream.transport.stateless import (
     LONGEST_WAIT,
@@ -713,7 +713,7 @@ class ManualTests(ReceiverCase):
 HERE = ("c" * 64, 1)
 
 
-class UndecidedTests(SynchronousTestCase):
+class UndecidedTests(VirtualTestCase):
     """What a stream can be said to have received."""
 
     def setUp(self) -> None:

@@ -9,7 +9,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 from wsproto.events import AcceptConnection, BytesMessage
 from zope.interface.verify import verifyObject
 
@@ -20,6 +19,7 @@ from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
 from txilpstream.plugins.btp.websocket import ClientWebSocket
 from txilpstream.plugins.test.test_base import Producer
 from txilpstream.test.support.sockets import Network, RawPeer, counting
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.btp import (
     BTPError,
     BTPMessage,
@@ -31,7 +31,7 @@ from txilpstream.wire.btp import (
 )
 
 
-class ClientTestCase(SynchronousTestCase):
+class ClientTestCase(VirtualTestCase):
     """A client, and a server that admits whoever says C{token}."""
 
     def setUp(self) -> None:
@@ -225,7 +225,7 @@ class ConnectingTests(ClientTestCase):
         self.assertIn("404", str(error))
 
 
-class LoginTests(SynchronousTestCase):
+class LoginTests(VirtualTestCase):
     """What a client sends, and which answer is a yes."""
 
     def setUp(self) -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from wsproto.events import BytesMessage, CloseConnection
 from zope.interface.verify import verifyObject
 
@@ -19,6 +18,7 @@ from txilpstream.plugins.btp.websocket import OVERHANG, ServerWebSocket
 from txilpstream.plugins.test.test_base import Producer
 from txilpstream.test.support.sockets import Owner, RawPeer, counting
 from txilpstream.test.support.strategies import forAll, mutated
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.btp import (
     BTPError,
     BTPMessage,
@@ -35,7 +35,7 @@ from txilpstream.wire.ilp import Reject, decodeReply
 ILP = [ProtocolData("ilp", 0, b"prepare")]
 
 
-class LinkTestCase(SynchronousTestCase):
+class LinkTestCase(VirtualTestCase):
     """A link whose peer is the test."""
 
     def setUp(self) -> None:
@@ -460,7 +460,7 @@ class TransferTests(LinkTestCase):
         self.assertEqual(self.heard(), [])
 
 
-class CorrelationTests(SynchronousTestCase):
+class CorrelationTests(VirtualTestCase):
     """Ids, deadlines and the one timer."""
 
     def setUp(self) -> None:

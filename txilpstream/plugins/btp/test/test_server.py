@@ -12,7 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from wsproto.events import BytesMessage
 from zope.interface.verify import verifyObject
 
@@ -29,6 +29,7 @@ from txilpstream.plugins.btp.server import (
 from txilpstream.plugins.test.test_base import Producer
 from txilpstream.test.support.sockets import Network, RawPeer
 from txilpstream.test.support.strategies import forAll
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.btp import (
     BTPError,
     BTPMessage,
@@ -50,7 +51,7 @@ def login(token: str = "token", account: bytes | None = b"alice", requestId: int
     return encode(BTPMessage(requestId, entries))
 
 
-class ServerTestCase(SynchronousTestCase):
+class ServerTestCase(VirtualTestCase):
     """A server whose peers are the test."""
 
     def setUp(self) -> None:
@@ -468,7 +469,7 @@ class SocketTests(TestCase):
         await self.assertFailure(near.connect(), ConnectionEnded)
 
 
-class ListeningPluginTests(SynchronousTestCase):
+class ListeningPluginTests(VirtualTestCase):
     """One end listens, the other calls."""
 
     def setUp(self) -> None:

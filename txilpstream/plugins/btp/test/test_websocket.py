@@ -8,7 +8,6 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import (
     AcceptConnection,
@@ -37,9 +36,10 @@ from txilpstream.plugins.btp.websocket import (
 )
 from txilpstream.test.support.sockets import Owner, RawPeer
 from txilpstream.test.support.strategies import forAll
+from txilpstream.test.support.virtual import VirtualTestCase
 
 
-class WebSocketTestCase(SynchronousTestCase):
+class WebSocketTestCase(VirtualTestCase):
     """A server's socket that a peer has opened."""
 
     def setUp(self) -> None:
@@ -316,7 +316,7 @@ REQUEST = (
 )
 
 
-class ServerTests(SynchronousTestCase):
+class ServerTests(VirtualTestCase):
     """The end that is called."""
 
     def setUp(self) -> None:
@@ -420,7 +420,7 @@ class ServerTests(SynchronousTestCase):
         self.raw.deliver(REQUEST + data + b"\r\n\r\n")
 
 
-class ClientTests(SynchronousTestCase):
+class ClientTests(VirtualTestCase):
     """The end that calls."""
 
     def setUp(self) -> None:
@@ -504,7 +504,7 @@ datas = st.one_of(
 )
 
 
-class BinaryTests(SynchronousTestCase):
+class BinaryTests(VirtualTestCase):
     """It is what C{wsproto} writes and reads."""
 
     @forAll(datas)
@@ -525,7 +525,7 @@ class BinaryTests(SynchronousTestCase):
         self.assertEqual(joined, [data, b"next", b""])
 
 
-class JoinedMessageTests(SynchronousTestCase):
+class JoinedMessageTests(VirtualTestCase):
     """What is joined, within a limit."""
 
     def add(self, joined: JoinedMessage, data: bytes, maximum: int = 10) -> bool:

@@ -9,7 +9,6 @@ from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import NotSent
@@ -25,6 +24,7 @@ from txilpstream.test.support.httppeers import (
     connect,
     makeResponse,
 )
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ilp import encodeReject
 
 REQUEST = (
@@ -39,7 +39,7 @@ REQUEST = (
 REJECT = encodeReject("T04", "test.peer", "no liquidity")
 
 
-class SenderTestCase(SynchronousTestCase):
+class SenderTestCase(VirtualTestCase):
     """A plugin that sends, with a window of four, and peers by hand."""
 
     url = f"http://:{TOKEN}@127.0.0.1:3002/ilp"

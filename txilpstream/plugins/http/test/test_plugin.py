@@ -36,6 +36,7 @@ from txilpstream.test.support.httppeers import (
     connect,
     makeRequest,
 )
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ilp import Reject, decodeReply
 
 
@@ -71,7 +72,7 @@ def makePEM() -> bytes:
     ) + certificate.public_bytes(Encoding.PEM)
 
 
-class PluginTests(SynchronousTestCase):
+class PluginTests(VirtualTestCase):
     """The two halves as one."""
 
     def setUp(self) -> None:
@@ -189,7 +190,7 @@ class PluginTests(SynchronousTestCase):
             self.assertIn(text, str(error))
 
 
-class FactoryTests(SynchronousTestCase):
+class FactoryTests(VirtualTestCase):
     """Plugins from strings."""
 
     def setUp(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
 from txilpstream.plugins.http.server import HTTPServer
@@ -23,12 +22,13 @@ from txilpstream.test.support.httppeers import (
     connect,
     makeRequest,
 )
+from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ilp import Reject, decodeReply
 
 GET = {"method": "GET", "body": b""}
 
 
-class ServerTestCase(SynchronousTestCase):
+class ServerTestCase(VirtualTestCase):
     """A server that listens, with room for three connections, and one account."""
 
     def setUp(self) -> None:
