@@ -1,12 +1,11 @@
 """
-What the tests of conformance share: a connection whose packets are all read, and packets by hand.
-
-There are no tests here.
+What tests of statements and of faults share: connections whose packets are all read, and packets
+that are written by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -41,6 +40,16 @@ def openPacket(keys: SessionKeys, data: bytes) -> StreamPacket | None:
         return None if plain is None else decodePacket(plain)
     except DecodeError:
         return None
+
+
+def counted(counts: dict[str, int], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that counts under a name how often it is called, and does what another does."""
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        counts[name] = counts.get(name, 0) + 1
+        return function(*arguments, **options)
+
+    return count
 
 
 class Exchange:

@@ -10,10 +10,9 @@ from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ErrorCode
 from txilpstream.ledger.memory import MemoryTotals
 from txilpstream.session.events import SendingEnded
-from txilpstream.test.conformance.base import TappedTestCase, framesOf
+from txilpstream.test.conformance.base import TappedTestCase, counted, framesOf
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import Pair
-from txilpstream.test.support.strategies import counted
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.stateless import StatelessReceiver
 from txilpstream.wire import frames

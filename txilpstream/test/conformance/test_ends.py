@@ -1,4 +1,4 @@
-"""What a module of STREAM is asked to do when streams and connections end, and until then."""
+"""Conformance: what a module of STREAM is asked to do when streams and connections end."""
 
 from __future__ import annotations
 

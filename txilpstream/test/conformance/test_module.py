@@ -1,4 +1,4 @@
-"""What a module of STREAM is asked to do with frames, bytes and limits."""
+"""Conformance: what a module of STREAM is asked to do with frames, bytes and limits."""
 
 from __future__ import annotations
 

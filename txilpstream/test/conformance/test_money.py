@@ -1,4 +1,4 @@
-"""What a module of STREAM is asked to do with money, over a connection of two ends."""
+"""Conformance: what a module of STREAM is asked to do with money, over a connection."""
 
 from __future__ import annotations
 

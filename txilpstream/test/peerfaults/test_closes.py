@@ -64,7 +64,7 @@ class SizeTests(VirtualTestCase):
         self.assertLess(32768, MAX_DATA_LENGTH)
 
 
-class OvertakingTests(VirtualTestCase):
+class EarlyCloseTests(VirtualTestCase):
     """It says in an answer that it closes a stream while the last bytes are on their way."""
 
     def setUp(self) -> None:

@@ -19,11 +19,11 @@ from txilpstream.plugins.registry import pluginFromString
 from txilpstream.session import stateless
 from txilpstream.session.events import ReceiptArrived
 from txilpstream.session.test.test_acknowledgements import Peerless
+from txilpstream.test.conformance.base import counted
 from txilpstream.test.support.connected import ConnectedTestCase
 from txilpstream.test.support.handpeer import HandPeer, Reply
 from txilpstream.test.support.httppeers import FULFILL, PREPARE, makeResponse
 from txilpstream.test.support.sessions import Pair
-from txilpstream.test.support.strategies import counted
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.stateless import StatelessRequest
 from txilpstream.transport.test.test_stateless import (

@@ -24,6 +24,7 @@ from txilpstream.session.congestion.maxpacket import MaxPacket
 from txilpstream.session.events import ConnectionClosed, MoneyFailed, StreamClosed
 from txilpstream.spsp.pointers import pointerToURL
 from txilpstream.spsp.test.test_client import URL, Answer, ResolveTestCase
+from txilpstream.test.conformance.base import counted
 from txilpstream.test.support.handpeer import HandPeer
 from txilpstream.test.support.sessions import Pair, limiting, rejecting, settled
 from txilpstream.test.support.virtual import VirtualTestCase
@@ -119,7 +120,7 @@ class TryingTests(VirtualTestCase):
         self.assertLess(pair.server.credited, 100)
 
 
-class HearingTests(VirtualTestCase):
+class PeerWordTests(VirtualTestCase):
     """What the other side says counts."""
 
     def paying(self) -> tuple[Pair, int]:
@@ -180,7 +181,7 @@ class HearingTests(VirtualTestCase):
         """interledger-rs: the frames of each packet are parsed two or three times."""
         counts: dict[str, int] = {}
         for module in (receiver, acknowledgements):
-            self.patch(module, "decodePacket", self.counted(counts, module.decodePacket))
+            self.patch(module, "decodePacket", counted(counts, "calls", module.decodePacket))
         pair = Pair({"maximumPacketAmount": 10})
         pair.pay(1000, 20)
         packets = sum(len(end.prepares) for end in (pair.client, pair.server))
@@ -190,22 +191,12 @@ class HearingTests(VirtualTestCase):
     def test_keysAreDerivedOnce(self) -> None:
         """interledger-rs: keys are derived anew for each packet."""
         counts: dict[str, int] = {}
-        self.patch(crypto, "AESGCM", self.counted(counts, AESGCM))
+        self.patch(crypto, "AESGCM", counted(counts, "calls", AESGCM))
         pair = Pair({"maximumPacketAmount": 10})
         pair.keys = SessionKeys(bytes(32))
         pair.pay(1000, 20)
         self.assertEqual(settled(pair.client), 1000)
         self.assertEqual(counts, {"calls": 2})
-
-    @staticmethod
-    def counted(counts: dict[str, int], function: Any) -> Any:
-        """A function that counts its calls."""
-
-        def count(*arguments: Any) -> Any:
-            counts["calls"] = counts.get("calls", 0) + 1
-            return function(*arguments)
-
-        return count
 
 
 class DataTests(ReceiverCase):

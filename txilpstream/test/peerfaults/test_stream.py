@@ -1,8 +1,8 @@
 """
 Faults of ilp-protocol-stream that are none of ours: its data, its tries and its bookkeeping.
 
-A fault that was seen in a peer has a test here, or in C{test_peerfaults...}, that is named after
-it and asserts that this package does well where the peer did not.
+A fault that was seen in a peer has a test in this folder that is named after it, and asserts that
+this package does well where the peer did not.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What tests of commands share: a command's coroutine under the test's reactor, and what it printed.
+Commands in this process, on the real reactor: a command's coroutine, and what it printed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from txilpstream.cli.run import Running
 
 __all__ = ["Begun", "CommandTestCase"]
 
-PATIENCE = 60.0
+LONGEST = 60.0
 """Seconds within which a command must have said something."""
 
 
@@ -48,7 +48,7 @@ class Begun:
 
     async def hear(self, event: str, number: int = 1) -> dict[str, Any]:
         """Wait until it has said something for this time."""
-        until = self.reactor.seconds() + PATIENCE
+        until = self.reactor.seconds() + LONGEST
         while self.reactor.seconds() < until:
             said = [line for line in self.lines() if line["event"] == event]
             if len(said) >= number:

@@ -1,5 +1,5 @@
 """
-A client and a server that are connected, in virtual time, and protocols that write down everything.
+A client and a server that are connected, in virtual time, and protocols that write down what comes.
 """
 
 from __future__ import annotations

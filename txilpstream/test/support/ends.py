@@ -1,8 +1,7 @@
 """
 Our ends of a transcript: the same code plays them when it is made and when it is replayed.
 
-An end is told what to do in values that JSON can hold, and says in such values what it counted. It
-knows no clock and no peer; packets are its account's business.
+An end is told what to do in values that JSON can hold, and says in such values what it counted.
 """
 
 from __future__ import annotations

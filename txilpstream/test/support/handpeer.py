@@ -1,5 +1,5 @@
 """
-What the tests of a session's receiving side share: a peer that writes its packets by hand.
+The receiving side of a session, and a peer that writes every frame of its packets by hand.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What the tests of ILP over HTTP share: transports in memory, requests and responses by hand.
+Peers of ILP over HTTP: transports in memory, and requests and responses that are written by hand.
 """
 
 from __future__ import annotations

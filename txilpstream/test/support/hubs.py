@@ -1,5 +1,5 @@
 """
-What tests of the hub share: a hub in virtual time, and accounts whose ends are in the test's hands.
+A hub in virtual time, with accounts whose far ends answer as the test tells them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What tests of the simulated path have in common."""
+"""A simulated path in virtual time, whose ends answer what they get as they are told."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A transcript played again: our end as it is now, and the peer as it was when it 
 Events have the order of the transcript. What our end did is waited for and compared; what the peer
 did is done at its time or, if our end is later than it was, right after that. So a replay depends
 on what is said and not on how fast. What was sealed with octets that are new each time is compared
-by its meaning. This module knows packets and their secrets; it knows nothing of sockets.
+by its meaning.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """
-What tests of WebSockets and of BTP share: a network in memory, and owners that write down.
+Peers of WebSockets and of BTP: a network in memory, and owners that write down what comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -223,14 +222,3 @@ class Network:
             pump.clientIO.disconnecting = pump.serverIO.disconnecting = True
         self.flush()
         self.pumps.clear()
-
-
-def counting(octets: bytes = b"") -> Callable[[int], bytes]:
-    """Return what gives octets that count up, so that nothing in a test is random."""
-    state = [0]
-
-    def randomBytes(count: int) -> bytes:
-        state[0] += 1
-        return (octets or state[0].to_bytes(1, "big") * count)[:count]
-
-    return randomBytes

@@ -1,18 +1,16 @@
 """
-What the tests share: property tests that run the same everywhere, and strategies for packets.
+Property tests: a decorator that tries the same values in each run, and strategies for packets.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import txilpstream
 from txilpstream.amounts import U64_MAX
 from txilpstream.wire import frames, ilp
 from txilpstream.wire.packet import StreamPacket
@@ -40,16 +38,6 @@ def forAll(
         return chosen(given(*strategies)(test))
 
     return decorate
-
-
-def counted(counts: dict[str, int], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that counts under a name how often it is called, and does what another does."""
-
-    def count(*arguments: Any, **options: Any) -> Any:
-        counts[name] = counts.get(name, 0) + 1
-        return function(*arguments, **options)
-
-    return count
 
 
 octets: Final = st.binary(max_size=300)
@@ -151,17 +139,3 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
         else:
             del changed[pos:]
     return bytes(changed)
-
-
-def vectorsPath() -> Path | None:
-    """
-    The published STREAM vectors: where the environment says, else in a folder C{vectors} of a
-    neighbour of this checkout; None if they are nowhere.
-    """
-    named = os.environ.get("TXILPSTREAM_VECTORS")
-    if named:
-        path = Path(named)
-        return path / "stream-packets.json" if path.is_dir() else path
-    checkout = Path(txilpstream.__file__).parents[1]
-    found = sorted(checkout.parent.glob("*/vectors/stream-packets.json"))
-    return found[0] if found else None

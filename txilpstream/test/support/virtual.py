@@ -27,7 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
 
-__all__ = ["EPOCH", "MACHINES", "VirtualTestCase", "drawing", "seeded", "virtually"]
+__all__ = ["EPOCH", "MACHINES", "VirtualTestCase", "counting", "drawing", "seeded", "virtually"]
 
 EPOCH: Final = 1_700_000_000.0
 """What wall clocks of virtual time show, unless a test says otherwise, when its clock shows 0."""
@@ -51,6 +51,17 @@ _OURS: Final = f"{Path(txilpstream.__file__).parent}{os.sep}"
 def seeded(seed: int = 0) -> Callable[[int], bytes]:
     """What gives so many octets, the same ones in each run: for an argument C{randomBytes}."""
     return random.Random(seed).randbytes
+
+
+def counting(octets: bytes = b"") -> Callable[[int], bytes]:
+    """What gives octets that count up, or the first of those that are given."""
+    state = [0]
+
+    def randomBytes(count: int) -> bytes:
+        state[0] += 1
+        return (octets or state[0].to_bytes(1, "big") * count)[:count]
+
+    return randomBytes
 
 
 @contextmanager

@@ -3,7 +3,7 @@ Our listening ends of BTP and of ILP over HTTP in a transcript, octet by octet.
 
 As with STREAM the same code plays them when a transcript is made and when it is replayed. An end
 lets one token in, answers each Prepare alike and, where there is a way back, asks something itself
-when it was asked. This module knows what ends do, and leaves what they write to the plugins.
+when it was asked.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from txilpstream.plugins.btp.client import LONGEST_WAIT, BTPClientPlugin, Client
 from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
 from txilpstream.plugins.btp.websocket import ClientWebSocket
 from txilpstream.plugins.test.test_base import Producer
-from txilpstream.test.support.sockets import Network, RawPeer, counting
-from txilpstream.test.support.virtual import VirtualTestCase
+from txilpstream.test.support.sockets import Network, RawPeer
+from txilpstream.test.support.virtual import VirtualTestCase, counting
 from txilpstream.wire.btp import (
     BTPError,
     BTPMessage,

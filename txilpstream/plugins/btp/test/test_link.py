@@ -16,9 +16,9 @@ from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.btp.link import ANSWERING_TIME, MAXIMUM_ANSWERING, BTPLink, Correlation
 from txilpstream.plugins.btp.websocket import OVERHANG, ServerWebSocket
 from txilpstream.plugins.test.test_base import Producer
-from txilpstream.test.support.sockets import Owner, RawPeer, counting
+from txilpstream.test.support.sockets import Owner, RawPeer
 from txilpstream.test.support.strategies import forAll, mutated
-from txilpstream.test.support.virtual import VirtualTestCase
+from txilpstream.test.support.virtual import VirtualTestCase, counting
 from txilpstream.wire.btp import (
     BTPError,
     BTPMessage,
