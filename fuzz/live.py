@@ -54,13 +54,13 @@ def checkSession(octets: bytes) -> None:
     condition = conditionOf(KEYS.fulfillment(data))
     prepare = Prepare(100, _LATER, condition, ADDRESS, data)
     credited = fulfilled = 0
-    for _ in range(2):  # the second time it finds what the first has left
+    for isAsked in (False, True):  # the second time it finds what the first has left
         incoming = session.receivePrepare(prepare, now=NOW)
         for event in session.nextEvents():
             if isinstance(event, StreamOpened):
                 session.startStream(event.streamID, 150)
-        session.wouldAccept(incoming, now=NOW)
-        session.streamAmounts(incoming)
+        if isAsked:
+            session.judge(incoming, now=NOW)
         fulfilled += amountFulfilled(prepare, session.answer(incoming, True, now=NOW))
         events = session.nextEvents()
         credited += sum(event.amount for event in events if isinstance(event, MoneyReceived))

@@ -4,6 +4,11 @@ What becomes of the peer's Prepare: fulfilled, asked about, or refused.
 Money and data are taken only with a fulfill, all of a packet or nothing of it. A refusal carries an
 encrypted packet with the amount that arrived and our limits, under one code that tells
 implementations not apart (F99). Bytes that are not the peer's get F06, whatever is wrong with them.
+
+A packet is looked at in steps. When it is received, the streams that it names are opened, so that
+the application may set their limits. Whether it is taken is decided after that: before a policy is
+asked, and once more with the answer, since time has passed and limits have moved. What opens a
+packet, proves that it can be fulfilled, and splits its amount, serves receivers without state too.
 """
 
 from __future__ import annotations
@@ -48,15 +53,125 @@ from txilpstream.wire.packet import (
 )
 
 __all__ = [
+    "UNEXPECTED",
+    "Askable",
+    "BrokenFrames",
     "Incoming",
     "Receiver",
+    "Refused",
     "addLimits",
     "addReceipts",
+    "fulfillmentOf",
     "isOldData",
     "lateFrames",
+    "openPrepare",
+    "shareOut",
     "splitAmount",
     "takesData",
 ]
+
+UNEXPECTED: Final = rejectWith("F06")
+"""The answer to all that is not the peer's, whatever is wrong with it."""
+
+OVER_LIMIT_PATIENCE: Final = 10.0
+"""Seconds of packets over the money limit: a hundred may be in flight when it is met."""
+
+FIRST_SEQUENCES: Final = 16
+"""A packet of a lower number that tells an address begins a connection."""
+
+_OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
+_CLOSING: Final = (StreamClose, ConnectionClose)
+
+_TOUCHING: Final = frozenset(range(0x10, 0x17))
+"""Frames that name a stream; a receipt asks for no answer about it."""
+
+
+# --- What a packet is, for every kind of receiver -------------------------------------------------
+
+
+class BrokenFrames(Exception):
+    """
+    A packet of the peer's own has a frame that is not valid, or is of a future version.
+
+    @ivar header: the packet without its frames.
+    @ivar error: what the connection is closed with.
+    """
+
+    def __init__(self, header: StreamPacket) -> None:
+        super().__init__(header)
+        self.header = header
+        self.error = PeerError(ErrorCode.FRAME_FORMAT_ERROR, "a frame is not valid")
+
+
+def openPrepare(prepare: Prepare, keys: SessionKeys) -> StreamPacket | None:
+    """
+    Decrypt what is in a Prepare.
+
+    @return: None if it was not made with these keys, or is no Prepare inside.
+    @raise BrokenFrames: if it was, and cannot be read (RFC 29 section 5.4).
+    """
+    plain = keys.open(prepare.data)
+    if plain is None:
+        return None
+    try:
+        packet = decodePacket(plain)
+    except DecodeError:
+        try:
+            packet = decodeHeader(plain)
+        except DecodeError:
+            return None
+        if packet.packetType == PREPARE:
+            raise BrokenFrames(packet) from None
+    return packet if packet.packetType == PREPARE else None
+
+
+def fulfillmentOf(prepare: Prepare, packet: StreamPacket, keys: SessionKeys) -> bytes:
+    """What fulfills a Prepare; empty if nothing can, or if less came than its sender demands."""
+    if prepare.amount < packet.prepareAmount:
+        return b""
+    fulfillment = keys.fulfillment(prepare.data)
+    return fulfillment if conditionOf(fulfillment) == prepare.executionCondition else b""
+
+
+def shareOut(amount: int, money: list[StreamMoney]) -> tuple[dict[int, int], int]:
+    """
+    Split an amount by shares (RFC 29 section 5.3.8).
+
+    @param money: at least one of them has shares.
+    @return: the part of each stream by its id, and what rounding has left over.
+    """
+    parts, rest = splitShares(amount, [frame.shares for frame in money])
+    totals: dict[int, int] = {}
+    for frame, part in zip(money, parts, strict=True):
+        totals[frame.streamID] = totals.get(frame.streamID, 0) + part
+    return totals, rest
+
+
+# --- A packet of a connection ---------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Refused:
+    """
+    A packet that cannot be taken, whoever wants it.
+
+    @ivar frames: what the answer says of it.
+    """
+
+    frames: list[StreamClose]
+
+
+@dataclass(slots=True)
+class Askable:
+    """
+    A packet that can be taken if the application wants it.
+
+    @ivar parts: stream id and amount, as it would be split.
+    @ivar data: the bytes in it.
+    """
+
+    parts: tuple[tuple[int, int], ...]
+    data: bytes
 
 
 @dataclass(slots=True)
@@ -68,9 +183,10 @@ class Incoming:
     @ivar packet: what was in it; None if it is not the peer's.
     @ivar money: the streams that share its amount, with the shares of each.
     @ivar data: its frames of application data.
-    @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
-    @ivar refusal: why it is refused, for people, or empty.
     @ivar fulfillment: what fulfills it; empty if nothing can.
+    @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
+    @ivar refused: why it is refused, if that is decided; else it is decided with the answer.
+    @ivar reason: why the application refuses it, for people, or empty.
     """
 
     prepare: Prepare
@@ -79,7 +195,239 @@ class Incoming:
     data: list[StreamData] = field(default_factory=list)
     fulfillment: bytes = b""
     hasOpened: bool = False
-    refusal: str = ""
+    refused: Refused | None = None
+    reason: str = ""
+
+
+class Receiver:
+    """Answers Prepares."""
+
+    __slots__ = ("_first", "_keys", "_overLimitAt", "_overLimitSince", "_randomBytes", "_state")
+
+    def __init__(
+        self, state: SessionState, keys: SessionKeys, randomBytes: Callable[[int], bytes]
+    ) -> None:
+        self._state = state
+        self._keys = keys
+        self._randomBytes = randomBytes
+        self._overLimitSince: float | None = None
+        self._overLimitAt = 0.0
+        self._first = b""
+
+    # --- First: what is it? ----------------------------------------------------------------
+
+    def receive(self, prepare: Prepare, now: float) -> Incoming:
+        """Decrypt a Prepare, apply its control frames and open the streams that it names."""
+        state = self._state
+        try:
+            packet = openPrepare(prepare, self._keys)
+        except BrokenFrames as broken:
+            state.authentic(now)
+            state.fail(broken.error)
+            return Incoming(prepare, broken.header)
+        incoming = Incoming(prepare, packet)
+        if packet is None:
+            return incoming
+        if not state.hasAnswered:
+            self._first = prepare.data[:IV_LENGTH]
+        state.authentic(now)
+        incoming.fulfillment = fulfillmentOf(prepare, packet, self._keys)
+        if state.isClosed:
+            incoming.data = [frame for frame in packet.frames if isinstance(frame, StreamData)]
+        else:
+            try:
+                self._hear(incoming, packet)
+            except PeerError as error:
+                incoming.fulfillment = b""
+                state.fail(error)
+        return incoming
+
+    def _hear(self, incoming: Incoming, packet: StreamPacket) -> None:
+        state = self._state
+        streams = state.streams.open
+        for frame in packet.frames:
+            if isinstance(frame, _OPENING) and frame.streamID not in streams:
+                self._open(incoming, frame.streamID)
+            if isinstance(frame, StreamMoney):
+                incoming.money.append(frame)
+            elif isinstance(frame, StreamData):
+                incoming.data.append(frame)
+            elif not isinstance(frame, _CLOSING):
+                FRAME_HANDLERS[type(frame)](state, frame)
+
+    def _open(self, incoming: Incoming, streamID: int) -> None:
+        """Open a stream that the peer names for the first time; nothing happens to closed ones."""
+        state = self._state
+        stream = state.streams.accept(streamID)
+        if stream is None:
+            return
+        if state.isLeaving:
+            stream.isReported = True
+            stream.closeCode = ErrorCode.STREAM_STATE_ERROR
+            stream.closeMessage = "the connection is closing"
+            state.abortStream(stream, None)
+            state.controlFrames.add(StreamClose.type, streamID)
+            return
+        incoming.hasOpened = True
+        state.events.append(StreamOpened(streamID))
+
+    def restartsConnection(self, prepare: Prepare) -> bool:
+        """Whether a Prepare for a connection that is over starts another one."""
+        if prepare.data[:IV_LENGTH] == self._first:
+            return False
+        try:
+            packet = openPrepare(prepare, self._keys)
+        except BrokenFrames:
+            return False
+        state = self._state
+        if packet is None or (prepare.amount and state.error is None and not state.isDraining):
+            return packet is not None
+        return packet.sequence <= FIRST_SEQUENCES and any(
+            isinstance(frame, ConnectionNewAddress) for frame in packet.frames
+        )
+
+    # --- Then: is it taken? ----------------------------------------------------------------
+
+    def judge(self, incoming: Incoming, now: float) -> Askable | Refused:
+        """Whether to ask the application about a packet, and what it is asked."""
+        decided = self._decide(incoming, now)
+        if isinstance(decided, Refused):
+            incoming.refused = decided
+            return decided
+        parts = tuple((stream.streamID, amount) for stream, amount in decided)
+        return Askable(parts, b"".join([frame.data for frame in incoming.data]))
+
+    def _decide(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | Refused:
+        """
+        Decide on a packet as things are now; a peer that exceeds what it may ends the connection.
+
+        @return: which stream gets how much.
+        """
+        state, amount = self._state, incoming.prepare.amount
+        try:
+            if not incoming.fulfillment:
+                return refusalOf(state, incoming)
+            if state.isClosed:
+                return [] if not amount and isOldData(state, incoming) else Refused([])
+            if incoming.data and not takesData(state, incoming):
+                return refusalOf(state, incoming)
+            if not amount:
+                return []
+            if isExpired(incoming.prepare.timestamp, now):
+                return refusalOf(state, incoming)
+            parts = splitAmount(state, incoming)
+            if parts is not None:
+                return parts
+            refused = refusalOf(state, incoming)
+            if not refused.frames:
+                self._watchLimit(now)
+            return refused
+        except PeerError as error:
+            state.fail(error)
+            return Refused([])
+
+    def _watchLimit(self, now: float) -> None:
+        """Close on a peer that sends nothing but money that it must not send (S29)."""
+        if self._overLimitSince is None or now - self._overLimitAt > OVER_LIMIT_PATIENCE:
+            self._overLimitSince = now
+        self._overLimitAt = now
+        if now - self._overLimitSince > OVER_LIMIT_PATIENCE:
+            raise PeerError(
+                ErrorCode.FLOW_CONTROL_ERROR, "for 10 s every packet was over the money limit"
+            )
+
+    # --- At last: its answer -----------------------------------------------------------------
+
+    def answer(self, incoming: Incoming, accept: bool, now: float) -> bytes:
+        """Fulfill a Prepare, and take what is in it, or refuse it."""
+        packet, state = incoming.packet, self._state
+        if packet is None or state.encrypted >= state.configuration.maximumPacketCount:
+            return UNEXPECTED
+        decided: list[tuple[SessionStream, int]] | Refused
+        if incoming.refused is not None:
+            decided = incoming.refused
+        elif accept:
+            decided = self._decide(incoming, now)
+        else:
+            decided = refusalOf(state, incoming)
+        isTaken = not isinstance(decided, Refused)
+        frames: list[Frame | bytes] = []
+        if not state.isClosed:
+            if isinstance(decided, Refused):
+                frames.extend(decided.frames)
+            else:
+                self._take(incoming, decided, now)
+                if decided and state.configuration.receiptNonce:
+                    addReceipts(state.configuration, decided, frames)
+            if len(packet.frames) != len(incoming.money):
+                self._hearCloses(packet)
+        if incoming.reason:
+            streamID = incoming.money[0].streamID if incoming.money else 1
+            frames.append(StreamData(streamID, 0, incoming.reason.encode("utf-8", "replace")))
+        if state.isClosed:
+            frames.append(ConnectionClose(state.closeCode, state.closeMessage))
+        else:
+            addLimits(state, packet, frames)
+        return self._reply(incoming, packet, isTaken, frames)
+
+    def _take(self, incoming: Incoming, parts: list[tuple[SessionStream, int]], now: float) -> None:
+        """Credit the money and keep the data."""
+        state = self._state
+        streams = state.streams
+        self._overLimitSince = None
+        for stream, part in parts:
+            stream.moneyIn.credit(part)
+            state.events.append(MoneyReceived(stream.streamID, part))
+            if state.tracer is not None:
+                state.tracer.moneyReceived(stream.streamID, part, now)
+        for frame in incoming.data:
+            target = streams.open.get(frame.streamID)
+            if target is None or target.isEnded:
+                # It counted for the sender; nobody keeps it, so it counts as consumed at once.
+                streams.grant.received += len(frame.data)
+                streams.grant.consumed += len(frame.data)
+                continue
+            data = target.data
+            held, waiting, highest = data.held, data.waiting, data.highest
+            data.receive(frame.offset, frame.data)
+            streams.budget.used += data.held - held
+            target.grant.received += data.highest - highest
+            streams.grant.received += data.highest - highest
+            if data.waiting > waiting:
+                state.events.append(DataArrived(frame.streamID))
+
+    def _hearCloses(self, packet: StreamPacket) -> None:
+        """Closes come last: what is in the packet came before. Only in answers are they final."""
+        for frame in packet.frames:
+            isHalf = isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode)
+            if isinstance(frame, _CLOSING) and not isHalf:
+                FRAME_HANDLERS[type(frame)](self._state, frame)
+        if self._state.earlyCloses:
+            self._state.endEarlyClosed()
+
+    def _reply(
+        self,
+        incoming: Incoming,
+        packet: StreamPacket,
+        isTaken: bool,
+        frames: list[Frame | bytes],
+    ) -> bytes:
+        state = self._state
+        plain = encodePacket(
+            packet.sequence,
+            FULFILL if isTaken else REJECT,
+            incoming.prepare.amount,
+            fit(frames),
+            state.configuration.padTo,
+        )
+        state.encrypted += 1
+        data = self._keys.seal(plain, self._randomBytes(IV_LENGTH))
+        if isTaken:
+            return encodeFulfill(incoming.fulfillment, data)
+        return rejectWith("F99", data=data)
+
+
+# --- What a packet may ----------------------------------------------------------------------------
 
 
 def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:
@@ -100,10 +448,7 @@ def splitAmount(state: SessionState, incoming: Incoming) -> list[tuple[SessionSt
         return [(stream, amount)]
     if not any([frame.shares for frame in frames]):
         return None if amount else []
-    amounts, rest = splitShares(amount, [frame.shares for frame in frames])
-    totals: dict[int, int] = {}
-    for frame, part in zip(frames, amounts, strict=True):
-        totals[frame.streamID] = totals.get(frame.streamID, 0) + part
+    totals, rest = shareOut(amount, frames)
     if rest:
         lowest = min(
             (
@@ -179,10 +524,10 @@ def isOldData(state: SessionState, incoming: Incoming) -> bool:
     return True
 
 
-def lateFrames(state: SessionState, incoming: Incoming) -> list[Frame]:
+def lateFrames(state: SessionState, incoming: Incoming) -> list[StreamClose]:
     """What is said of money for streams that are closed."""
     streams = state.streams.open
-    late: dict[int, Frame] = {}
+    late: dict[int, StreamClose] = {}
     for frame in incoming.money:
         streamID = frame.streamID
         stream = streams.get(streamID)
@@ -192,8 +537,12 @@ def lateFrames(state: SessionState, incoming: Incoming) -> list[Frame]:
     return list(late.values())
 
 
-_TOUCHING: Final = frozenset(range(0x10, 0x17))
-"""Frames that name a stream; a receipt asks for no answer about it."""
+def refusalOf(state: SessionState, incoming: Incoming) -> Refused:
+    """A refusal that says which streams take no money any more."""
+    return Refused(lateFrames(state, incoming) if incoming.prepare.amount else [])
+
+
+# --- What an answer says --------------------------------------------------------------------------
 
 
 def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | bytes]) -> None:
@@ -206,7 +555,7 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
         if kind in _TOUCHING:
             touched[frame.streamID] = None  # type: ignore[union-attr]
             if kind == StreamMoneyBlocked.type:
-                _addDeaf(state, frame.streamID, frames)  # type: ignore[union-attr]
+                _addRefusal(state, frame.streamID, frames)  # type: ignore[union-attr]
         elif kind == ConnectionNewAddress.type:
             isAsked = True
     asset = ours.asset() if isAsked else None
@@ -244,7 +593,7 @@ def _addUnread(
         frames.append(StreamMaxData(streamID, min(end + window, U64_MAX)))
 
 
-def _addDeaf(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:
+def _addRefusal(state: SessionState, streamID: int, frames: list[Frame | bytes]) -> None:
     """A peer waits to send money on a stream that will never take it: end the wait."""
     stream = state.streams.open.get(streamID)
     if stream is None or stream.refusesMoney:
@@ -283,267 +632,3 @@ def addReceipts(
                 configuration.receiptSecret,
             )
             frames.append(StreamReceipt(streamID, receipt))
-
-
-OVER_LIMIT_PATIENCE: Final = 10.0
-"""Seconds of packets over the money limit: a hundred may be in flight when it is met."""
-
-FIRST_SEQUENCES: Final = 16
-"""A packet of a lower number that tells an address begins a connection."""
-
-_UNEXPECTED: Final = rejectWith("F06")
-
-_OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
-_CLOSING: Final = (StreamClose, ConnectionClose)
-
-
-class Receiver:
-    """Answers Prepares."""
-
-    __slots__ = ("_first", "_keys", "_overLimitAt", "_overLimitSince", "_randomBytes", "_state")
-
-    def __init__(
-        self, state: SessionState, keys: SessionKeys, randomBytes: Callable[[int], bytes]
-    ) -> None:
-        self._state = state
-        self._keys = keys
-        self._randomBytes = randomBytes
-        self._overLimitSince: float | None = None
-        self._overLimitAt = 0.0
-        self._first = b""
-
-    def restartsConnection(self, prepare: Prepare) -> bool:
-        """Whether a Prepare for a connection that is over starts another one."""
-        plain = self._keys.open(prepare.data)
-        if plain is None or prepare.data[:IV_LENGTH] == self._first:
-            return False
-        try:
-            packet = decodePacket(plain)
-        except DecodeError:
-            return False
-        state = self._state
-        if prepare.amount and state.error is None and not state.isDraining:
-            return packet.packetType == PREPARE
-        return (
-            packet.packetType == PREPARE
-            and packet.sequence <= FIRST_SEQUENCES
-            and any(isinstance(frame, ConnectionNewAddress) for frame in packet.frames)
-        )
-
-    # --- First step: what is it? -----------------------------------------------------------
-
-    def receive(self, prepare: Prepare, now: float) -> Incoming:
-        """Decrypt a Prepare, apply its control frames and open the streams that it names."""
-        plain = self._keys.open(prepare.data)
-        if plain is None:
-            return Incoming(prepare)
-        try:
-            packet = decodePacket(plain)
-        except DecodeError:
-            return self._malformed(prepare, plain, now)
-        if packet.packetType != PREPARE:
-            return Incoming(prepare)
-        incoming = Incoming(prepare, packet)
-        state = self._state
-        if not state.hasAnswered:
-            self._first = prepare.data[:IV_LENGTH]
-        state.authentic(now)
-        fulfillment = self._keys.fulfillment(prepare.data)
-        if conditionOf(fulfillment) == prepare.executionCondition:
-            incoming.fulfillment = fulfillment
-        if state.isClosed:
-            incoming.data = [frame for frame in packet.frames if isinstance(frame, StreamData)]
-        else:
-            try:
-                self._hear(incoming, packet)
-            except PeerError as error:
-                incoming.fulfillment = b""
-                state.fail(error)
-        return incoming
-
-    def _malformed(self, prepare: Prepare, plain: bytes, now: float) -> Incoming:
-        """The peer's own bytes, but no packet: its frames are broken, or it is of the future."""
-        try:
-            header = decodeHeader(plain)
-        except DecodeError:
-            return Incoming(prepare)
-        if header.packetType != PREPARE:
-            return Incoming(prepare)
-        self._state.authentic(now)
-        self._state.fail(PeerError(ErrorCode.FRAME_FORMAT_ERROR, "a frame is not valid"))
-        return Incoming(prepare, header)
-
-    def _hear(self, incoming: Incoming, packet: StreamPacket) -> None:
-        state = self._state
-        streams = state.streams.open
-        for frame in packet.frames:
-            if isinstance(frame, _OPENING) and frame.streamID not in streams:
-                self._open(incoming, frame.streamID)
-            if isinstance(frame, StreamMoney):
-                incoming.money.append(frame)
-            elif isinstance(frame, StreamData):
-                incoming.data.append(frame)
-            elif not isinstance(frame, _CLOSING):
-                FRAME_HANDLERS[type(frame)](state, frame)
-
-    def _open(self, incoming: Incoming, streamID: int) -> None:
-        """Open a stream that the peer names for the first time; nothing happens to closed ones."""
-        state = self._state
-        stream = state.streams.accept(streamID)
-        if stream is None:
-            return
-        if state.isLeaving:
-            stream.isReported = True
-            stream.closeCode = ErrorCode.STREAM_STATE_ERROR
-            stream.closeMessage = "the connection is closing"
-            state.abortStream(stream, None)
-            state.controlFrames.add(StreamClose.type, streamID)
-            return
-        incoming.hasOpened = True
-        state.events.append(StreamOpened(streamID))
-
-    # --- Second step: do we take it? ---------------------------------------------------------
-
-    def split(self, incoming: Incoming) -> list[tuple[SessionStream, int]] | None:
-        """How the amount would be split; None if not every unit finds a stream that takes it."""
-        return splitAmount(self._state, incoming)
-
-    def wouldAccept(self, incoming: Incoming, now: float) -> bool:
-        """
-        Whether a packet of money would be fulfilled if the application said yes now.
-
-        @raise PeerError: if it breaks the protocol.
-        """
-        packet, prepare = incoming.packet, incoming.prepare
-        return (
-            packet is not None
-            and bool(incoming.fulfillment)
-            and not self._state.isClosed
-            and prepare.amount >= packet.prepareAmount
-            and prepare.expiresAt > now
-            and takesData(self._state, incoming)
-            and splitAmount(self._state, incoming) is not None
-        )
-
-    def answer(self, incoming: Incoming, accept: bool, now: float) -> bytes:
-        """Fulfill a Prepare, and take what is in it, or refuse it."""
-        packet, state = incoming.packet, self._state
-        if packet is None or state.encrypted >= state.configuration.maximumPacketCount:
-            return _UNEXPECTED
-        parts = None
-        if accept and incoming.fulfillment and incoming.prepare.amount >= packet.prepareAmount:
-            try:
-                parts = self._judge(incoming, now)
-            except PeerError as error:
-                state.fail(error)
-        frames: list[Frame | bytes] = []
-        if not state.isClosed:
-            if parts is None:
-                if incoming.money and incoming.prepare.amount:
-                    frames.extend(lateFrames(state, incoming))
-            else:
-                self._take(incoming, parts)
-                if state.tracer is not None:
-                    for stream, part in parts:
-                        state.tracer.moneyReceived(stream.streamID, part, now)
-                if parts and state.configuration.receiptNonce:
-                    addReceipts(state.configuration, parts, frames)
-            if len(packet.frames) != len(incoming.money):
-                self._hearCloses(packet)
-        if incoming.refusal:
-            streamID = incoming.money[0].streamID if incoming.money else 1
-            frames.append(StreamData(streamID, 0, incoming.refusal.encode("utf-8", "replace")))
-        if state.isClosed:
-            frames.append(ConnectionClose(state.closeCode, state.closeMessage))
-        else:
-            addLimits(state, packet, frames)
-        return self._reply(incoming, packet, parts is not None, frames)
-
-    def _judge(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | None:
-        """
-        Decide on a packet that can be fulfilled.
-
-        @return: which stream gets how much, None if the packet is refused.
-        @raise PeerError: if it exceeds what it may.
-        """
-        state, amount = self._state, incoming.prepare.amount
-        if state.isClosed:
-            return None if amount or not isOldData(state, incoming) else []
-        if incoming.data and not takesData(state, incoming):
-            return None
-        if not amount:
-            self._overLimitSince = None
-            return []
-        if isExpired(incoming.prepare.timestamp, now):
-            return None
-        parts = splitAmount(state, incoming)
-        if parts is not None:
-            self._overLimitSince = None
-        elif not lateFrames(state, incoming):
-            self._watchLimit(now)
-        return parts
-
-    def _watchLimit(self, now: float) -> None:
-        """Close on a peer that sends nothing but money that it must not send (S29)."""
-        if self._overLimitSince is None or now - self._overLimitAt > OVER_LIMIT_PATIENCE:
-            self._overLimitSince = now
-        self._overLimitAt = now
-        if now - self._overLimitSince > OVER_LIMIT_PATIENCE:
-            raise PeerError(
-                ErrorCode.FLOW_CONTROL_ERROR, "for 10 s every packet was over the money limit"
-            )
-
-    def _take(self, incoming: Incoming, parts: list[tuple[SessionStream, int]]) -> None:
-        """Credit the money and keep the data."""
-        state = self._state
-        streams = state.streams
-        for stream, part in parts:
-            stream.moneyIn.credit(part)
-            state.events.append(MoneyReceived(stream.streamID, part))
-        for frame in incoming.data:
-            target = streams.open.get(frame.streamID)
-            if target is None or target.isEnded:
-                # It counted for the sender; nobody keeps it, so it counts as consumed at once.
-                streams.grant.received += len(frame.data)
-                streams.grant.consumed += len(frame.data)
-                continue
-            data = target.data
-            held, waiting, highest = data.held, data.waiting, data.highest
-            data.receive(frame.offset, frame.data)
-            streams.budget.used += data.held - held
-            target.grant.received += data.highest - highest
-            streams.grant.received += data.highest - highest
-            if data.waiting > waiting:
-                state.events.append(DataArrived(frame.streamID))
-
-    def _hearCloses(self, packet: StreamPacket) -> None:
-        """Closes come last: what is in the packet came before. Only in answers are they final."""
-        for frame in packet.frames:
-            isHalf = isinstance(frame, ConnectionClose) and self._state.halfClose(frame.errorCode)
-            if isinstance(frame, _CLOSING) and not isHalf:
-                FRAME_HANDLERS[type(frame)](self._state, frame)
-        if self._state.earlyCloses:
-            self._state.endEarlyClosed()
-
-    # --- The answer --------------------------------------------------------------------------
-
-    def _reply(
-        self,
-        incoming: Incoming,
-        packet: StreamPacket,
-        isTaken: bool,
-        frames: list[Frame | bytes],
-    ) -> bytes:
-        state = self._state
-        plain = encodePacket(
-            packet.sequence,
-            FULFILL if isTaken else REJECT,
-            incoming.prepare.amount,
-            fit(frames),
-            state.configuration.padTo,
-        )
-        state.encrypted += 1
-        data = self._keys.seal(plain, self._randomBytes(IV_LENGTH))
-        if isTaken:
-            return encodeFulfill(incoming.fulfillment, data)
-        return rejectWith("F99", data=data)

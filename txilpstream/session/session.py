@@ -21,7 +21,7 @@ from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.packetbuilder import Outgoing, PacketBuilder, Wait
 from txilpstream.session.path import NEVER, Path
 from txilpstream.session.rateprobe import RateProbe
-from txilpstream.session.receiver import Incoming, Receiver
+from txilpstream.session.receiver import Askable, Incoming, Receiver, Refused
 from txilpstream.session.sender import Sender
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.streams.flowcontrol import ByteBudget
@@ -110,7 +110,11 @@ class Session:
     # --- Tell -----------------------------------------------------------------------------
 
     def receivePrepare(self, prepare: Prepare, *, now: float) -> Incoming:
-        """The peer's Prepare came; collect events, then answer it with L{answer}."""
+        """
+        The peer's Prepare came; collect events, then answer it with L{answer}.
+
+        Whoever has a policy asks L{judge} in between.
+        """
         return self._receiver.receive(prepare, now)
 
     def receiveReply(self, sequence: int, data: bytes, *, now: float) -> None:
@@ -187,17 +191,14 @@ class Session:
 
     # --- Command: answer a Prepare --------------------------------------------------------
 
-    def wouldAccept(self, incoming: Incoming, *, now: float) -> bool:
-        """Whether it makes sense to ask the application about a packet of money."""
-        try:
-            return self._receiver.wouldAccept(incoming, now)
-        except StreamError:
-            return False
+    def judge(self, incoming: Incoming, *, now: float) -> Askable | Refused:
+        """
+        Whether it makes sense to ask the application about a packet of money, and what it is asked.
 
-    def streamAmounts(self, incoming: Incoming) -> tuple[tuple[int, int], ...]:
-        """How a packet of money would be split: stream ids and amounts."""
-        parts = self._receiver.split(incoming) or []
-        return tuple((stream.streamID, amount) for stream, amount in parts)
+        What is refused here need not be looked at again by L{answer}; what may be taken is, as time
+        passes while the application thinks.
+        """
+        return self._receiver.judge(incoming, now)
 
     def refuse(self, incoming: Incoming, reason: str, *, isFinal: bool) -> None:
         """
@@ -205,7 +206,7 @@ class Session:
 
         @param isFinal: whether the connection is closed with it.
         """
-        incoming.refusal = reason[:LONGEST_REASON]
+        incoming.reason = reason[:LONGEST_REASON]
         if isFinal and not self._state.isClosed:
             state = self._state
             state.closeCode, state.closeMessage = (

@@ -3,9 +3,9 @@ What becomes of one Prepare where nothing is remembered of those before it.
 
 A receiver without state judges each packet by itself: sequences may start again, and money may come
 after a close, since a payer that asks for a price and then pays does both with the same address.
-It takes money on any stream that a client may open, and sends nothing but answers. This module
-knows one packet and its answer; it refuses to know who asked before, what the application thinks
-and where totals are kept.
+It takes money on any stream that a client may open, and sends nothing but answers. What the
+application thinks and where totals are kept is asked in C{transport}; nothing may be kept here from
+one packet to the next.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any, Final
 
-from txilpstream.amounts import checkAmount, splitShares
-from txilpstream.crypto.keys import SessionKeys, conditionOf
+from txilpstream.amounts import checkAmount
+from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
-from txilpstream.errors import DecodeError, ErrorCode, LocalError
+from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
+from txilpstream.session.receiver import (
+    UNEXPECTED,
+    BrokenFrames,
+    fulfillmentOf,
+    openPrepare,
+    shareOut,
+)
 from txilpstream.session.state import LONGEST_MESSAGE
 from txilpstream.wire.frames import (
     ConnectionAssetDetails,
@@ -37,19 +44,13 @@ from txilpstream.wire.frames import (
 from txilpstream.wire.ilp import Prepare, encodeFulfill, isExpired, rejectWith
 from txilpstream.wire.packet import (
     FULFILL,
-    PREPARE,
     REJECT,
     StreamPacket,
-    decodeHeader,
-    decodePacket,
     encodePacket,
     fit,
 )
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "agree", "recognise"]
-
-UNEXPECTED: Final = rejectWith("F06")
-"""The answer to all that is not the peer's, whatever is wrong with it."""
 
 LONGEST_REASON: Final = 500
 """Characters of a reason that reach the payer."""
@@ -143,11 +144,15 @@ class StatelessPacket:
         @param now: seconds since the epoch.
         """
         amount = self.prepare.amount
-        if not self.fulfillment or amount < self.packet.prepareAmount:
+        if not self.fulfillment:
             return False
         if self.data and not self._terms.takesData:
             return False
-        return not amount or (bool(self.parts) and not isExpired(self.prepare.timestamp, now))
+        return not amount or (bool(self.parts) and not self.isTooLate(now))
+
+    def isTooLate(self, now: float) -> bool:
+        """Whether money in it cannot be taken any more, since its sender waits no longer."""
+        return self.prepare.amount > 0 and isExpired(self.prepare.timestamp, now)
 
     def receipts(
         self, totals: Mapping[int, int], receiptNonce: bytes, receiptSecret: bytes
@@ -248,27 +253,17 @@ def recognise(prepare: Prepare, keys: SessionKeys, terms: StatelessTerms) -> Sta
     @return: None if it was not made with these keys, or is no Prepare inside: it gets
         L{UNEXPECTED}.
     """
-    plain = keys.open(prepare.data)
-    if plain is None:
-        return None
-    closeCode, closeMessage = 0, ""
     try:
-        packet = decodePacket(plain)
-    except DecodeError:
-        try:
-            packet = decodeHeader(plain)
-        except DecodeError:
-            return None
-        closeCode, closeMessage = ErrorCode.FRAME_FORMAT_ERROR, "a frame is not valid"
-    if packet.packetType != PREPARE:
+        packet = openPrepare(prepare, keys)
+    except BrokenFrames as broken:
+        found = StatelessPacket(prepare, broken.header, keys, terms)
+        found.closeCode, found.closeMessage = broken.error.code, broken.error.message
+        return found
+    if packet is None:
         return None
     found = StatelessPacket(prepare, packet, keys, terms)
-    found.closeCode, found.closeMessage = closeCode, closeMessage
-    if not closeCode:
-        fulfillment = keys.fulfillment(prepare.data)
-        if conditionOf(fulfillment) == prepare.executionCondition:
-            found.fulfillment = fulfillment
-        _hear(found)
+    found.fulfillment = fulfillmentOf(prepare, packet, keys)
+    _hear(found)
     return found
 
 
@@ -312,11 +307,6 @@ def _split(amount: int, money: list[StreamMoney]) -> tuple[tuple[int, int], ...]
     """
     if not any(frame.shares for frame in money):
         return ()
-    if len(money) == 1:
-        return ((money[0].streamID, amount),) if amount else ()
-    parts, rest = splitShares(amount, [frame.shares for frame in money])
-    totals: dict[int, int] = {}
-    for frame, part in zip(money, parts, strict=True):
-        totals[frame.streamID] = totals.get(frame.streamID, 0) + part
+    totals, rest = shareOut(amount, money)
     totals[min(totals)] += rest
     return tuple((streamID, part) for streamID, part in sorted(totals.items()) if part)

@@ -23,7 +23,7 @@ from txilpstream.interfaces import NotSent, PaymentRequest, Refusal
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import RateLearned
-from txilpstream.session.receiver import Incoming
+from txilpstream.session.receiver import Askable, Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.transport.account import Account
@@ -44,7 +44,9 @@ __all__ = [
 _log = Logger()
 
 
-def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes | Deferred[bytes]:
+def ask(
+    connection: StreamConnection, policy: Any, incoming: Incoming, asked: Askable
+) -> bytes | Deferred[bytes]:
     """
     Let a policy judge a packet of money, and answer it so.
 
@@ -55,10 +57,10 @@ def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes 
         prepare.executionCondition,
         connection.connectionTag,
         prepare.amount,
-        connection.session.streamAmounts(incoming),
+        asked.parts,
         prepare.expiresAt,
         connection.session.peerAddress,
-        b"".join([frame.data for frame in incoming.data]),
+        asked.data,
     )
     try:
         verdict = policy.judgePayment(request)
@@ -67,8 +69,8 @@ def ask(connection: StreamConnection, policy: Any, incoming: Incoming) -> bytes 
         verdict = False
     if not isinstance(verdict, Deferred):
         return _answer(verdict, connection, incoming)
-    asked: Deferred[bool | Refusal] = verdict
-    return asked.addCallbacks(
+    judging: Deferred[bool | Refusal] = verdict
+    return judging.addCallbacks(
         lambda judged: _answer(judged, connection, incoming),
         lambda failure: _ebJudged(failure, connection, incoming),
     )
@@ -585,9 +587,10 @@ class StreamConnection(Awaited):
         incoming = session.receivePrepare(prepare, now=now)
         if incoming.hasOpened:
             self._collect()
-        mustAsk = self._policy is not None and prepare.amount > 0
-        if mustAsk and session.wouldAccept(incoming, now=now):
-            return ask(self, self._policy, incoming)
+        if self._policy is not None and prepare.amount > 0:
+            judged = session.judge(incoming, now=now)
+            if isinstance(judged, Askable):
+                return ask(self, self._policy, incoming, judged)
         reply = session.answer(incoming, True, now=now)
         self.account.wake(self)
         return reply

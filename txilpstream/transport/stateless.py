@@ -27,7 +27,7 @@ from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenDetails, TokenFo
 from txilpstream.interfaces import PaymentRequest, Refusal
 from txilpstream.session.stateless import UNEXPECTED, StatelessPacket, agree, recognise
 from txilpstream.transport.account import accountFor, checkOpen
-from txilpstream.wire.ilp import Prepare, isExpired, rejectWith
+from txilpstream.wire.ilp import Prepare, rejectWith
 
 __all__ = [
     "Accept",
@@ -262,8 +262,7 @@ class Payment:
 
     def _isOver(self, now: Callable[[], float]) -> bool:
         """Whether a yes is a no by now."""
-        prepare = self._answer.packet.prepare
-        return self._isLate or (prepare.amount > 0 and isExpired(prepare.timestamp, now()))
+        return self._isLate or self._answer.packet.isTooLate(now())
 
     async def _credit(self, connectionID: str, now: Callable[[], float]) -> bytes:
         """Have each stream credited, and give the answer; all of them are, or none."""

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.receiver}."""
+"""Tests of C{txilpstream.session.receiver}."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.receiver import (
     OVER_LIMIT_PATIENCE,
+    Askable,
     Incoming,
+    Refused,
     addLimits,
     addReceipts,
     isOldData,
@@ -84,7 +86,7 @@ class StrangerTests(ReceiverCase):
         for prepare in prepares:
             incoming = peer.receive(prepare)
             self.assertIsNone(incoming.packet)
-            self.assertFalse(peer.receiver.wouldAccept(incoming, NOW))
+            self.assertEqual(peer.receiver.judge(incoming, NOW), Refused([]))
             self.assertEqual(peer.receiver.answer(incoming, True, NOW), expected)
         self.assertEqual((peer.events(), self.state.heardAt, self.state.encrypted), ([], None, 0))
 
@@ -109,10 +111,8 @@ class MoneyTests(ReceiverCase):
     def test_accepted(self) -> None:
         prepare = self.peer.prepare(MONEY, amount=60, minimum=60)
         incoming = self.peer.receive(prepare, 100)
-        self.assertTrue(self.peer.receiver.wouldAccept(incoming, NOW))
+        self.assertEqual(self.peer.receiver.judge(incoming, NOW), Askable(((1, 60),), b""))
         self.assertEqual(self.received(), 0)
-        [(stream, part)] = self.peer.receiver.split(incoming) or []
-        self.assertEqual((stream.streamID, part), (1, 60))
         self.assertEqual(self.peer.events(), [events.PeerAnswered(), events.StreamOpened(1)])
         reply = self.peer.answer(incoming)
         self.assertEqual((reply.code, reply.packet.packetType), ("", FULFILL))
@@ -142,8 +142,8 @@ class MoneyTests(ReceiverCase):
         prepare = self.peer.prepare(MONEY, amount=60)
         self.assertRefused(self.peer.answer(self.peer.receive(prepare), False))
         expired = self.peer.receive(prepare)
-        self.assertTrue(self.peer.receiver.wouldAccept(expired, NOW))
-        self.assertFalse(self.peer.receiver.wouldAccept(expired, NOW + 30))
+        self.assertEqual(self.peer.receiver.judge(expired, NOW), Askable(((1, 60),), b""))
+        self.assertEqual(self.peer.receiver.judge(expired, NOW + 30), Refused([]))
         self.assertRefused(self.peer.answer(expired, now=NOW + 30))
         self.assertEqual(
             self.peer.answer(self.peer.receive(self.peer.prepare()), False).code, "F99"
@@ -154,7 +154,7 @@ class MoneyTests(ReceiverCase):
         """Who cannot be fulfilled is told what arrived."""
         prepare = self.peer.prepare(MONEY, amount=60, condition=bytes(32))
         incoming = self.peer.receive(prepare, 100)
-        self.assertFalse(self.peer.receiver.wouldAccept(incoming, NOW))
+        self.assertEqual(self.peer.receiver.judge(incoming, NOW), Refused([]))
         reply = self.peer.answer(incoming)
         self.assertRefused(reply)
         self.assertEqual(reply.packet.prepareAmount, 60)
@@ -384,7 +384,7 @@ class ControlTests(ReceiverCase):
             self.assertEqual(reply.code, code)
             self.assertClosed(reply, ErrorCode.NO_ERROR)
         incoming = self.peer.receive(self.peer.prepare(MONEY, amount=5))
-        self.assertFalse(self.peer.receiver.wouldAccept(incoming, NOW))
+        self.assertEqual(self.peer.receiver.judge(incoming, NOW), Refused([]))
         self.assertEqual(self.peer.events(), [])
 
     def test_draining(self) -> None:

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import U64_MAX, Ratio
 from txilpstream.crypto.keys import conditionOf
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, PeerError
+from txilpstream.session import receiver
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.congestion.combined import JointControl
 from txilpstream.session.events import (
@@ -19,9 +20,9 @@ from txilpstream.session.events import (
     StreamClosed,
     StreamEnded,
 )
-from txilpstream.session.receiver import Incoming
+from txilpstream.session.receiver import Askable, Incoming, Refused, splitAmount
 from txilpstream.session.session import Session
-from txilpstream.session.state import LONGEST_MESSAGE
+from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.test.support.sessions import (
     LOST,
@@ -33,8 +34,8 @@ from txilpstream.test.support.sessions import (
     settled,
     stateOf,
 )
-from txilpstream.wire.frames import StreamData
-from txilpstream.wire.ilp import Prepare, encodeTimestamp
+from txilpstream.wire.frames import StreamData, StreamMoney
+from txilpstream.wire.ilp import Fulfill, Prepare, Reject, decodeReply, encodeTimestamp
 from txilpstream.wire.packet import PREPARE, decodePacket, encodePacket
 
 
@@ -299,22 +300,21 @@ class DriverTests(SynchronousTestCase):
         session = pair.server.session
 
         def ask(incoming: Incoming) -> bool:
-            isSensible = session.wouldAccept(incoming, now=pair.now)
-            asked.append((isSensible, session.streamAmounts(incoming)))
+            asked.append(session.judge(incoming, now=pair.now))
             return True
 
         pair.server.isAccepting = ask
         streamID = pair.pay(1000)
-        self.assertIn((True, ((streamID, 1000),)), asked)
+        self.assertIn(Askable(((streamID, 1000),), b""), asked)
 
-    def test_wouldNotAccept(self) -> None:
+    def test_notAsked(self) -> None:
         """What breaks the limits is not asked about: it ends the connection."""
         pair = Pair(None, {"connectionWindow": 10})
         asked = []
         session = pair.server.session
 
         def ask(incoming: Incoming) -> bool:
-            asked.append(session.wouldAccept(incoming, now=pair.now))
+            asked.append(session.judge(incoming, now=pair.now))
             return True
 
         pair.server.isAccepting = ask
@@ -325,8 +325,61 @@ class DriverTests(SynchronousTestCase):
         condition = conditionOf(pair.keys.fulfillment(data))
         expiresAt = encodeTimestamp(pair.now + 30)
         pair.deliver(pair.server, Prepare(0, expiresAt, condition, "test.server", data))
-        self.assertEqual(asked, [False])
+        self.assertEqual(asked, [Refused([])])
         self.assertTrue(session.isClosed)
+
+    def test_splitOnce(self) -> None:
+        """An amount is split once before the policy and once after; what is refused, once."""
+        pair = Pair({"minimumRate": Ratio(1)})
+        session = pair.server.session
+        counts: list[int] = []
+
+        def counting(state: SessionState, incoming: Incoming) -> Any:
+            counts[-1] += 1
+            return splitAmount(state, incoming)
+
+        def ask(incoming: Incoming) -> bool:
+            counts.append(0)
+            session.judge(incoming, now=pair.now)
+            counts.append(counts[-1])
+            return True
+
+        self.patch(receiver, "splitAmount", counting)
+        for receiveMax, expected in ((1000, [1, 2]), (10, [1, 1])):
+            pair.server.receiveMax = receiveMax
+            counts.clear()
+            incoming = self.moneyFor(pair, 100)
+            pair.server.collect()
+            session.answer(incoming, ask(incoming), now=pair.now)
+            self.assertEqual(counts, expected)
+
+    def moneyFor(self, pair: Pair, amount: int) -> Incoming:
+        """The server gets money on a new stream of the client's."""
+        streamID = pair.client.open()
+        plain = encodePacket(streamID, PREPARE, 0, [StreamMoney(streamID, 1)])
+        data = pair.keys.seal(plain, streamID.to_bytes(12, "big"))
+        condition = conditionOf(pair.keys.fulfillment(data))
+        expiresAt = encodeTimestamp(pair.now + 30)
+        prepare = Prepare(amount, expiresAt, condition, "test.server", data)
+        return pair.server.session.receivePrepare(prepare, now=pair.now)
+
+    def test_movedMeanwhile(self) -> None:
+        """What could be taken when the policy was asked may not be when it has answered."""
+        pair = Pair()
+        pair.server.receiveMax = 100
+        session = pair.server.session
+        late, over, good = (self.moneyFor(pair, 100) for _ in range(3))
+        pair.server.collect()
+        for incoming in (late, over, good):
+            self.assertIsInstance(session.judge(incoming, now=pair.now), Askable)
+        session.stream(3).moneyIn.credit(2)
+        answers = [
+            session.answer(late, True, now=pair.now + 30),
+            session.answer(over, True, now=pair.now),
+            session.answer(good, True, now=pair.now),
+        ]
+        kinds = [type(decodeReply(answer)) for answer in answers]
+        self.assertEqual(kinds, [Reject, Reject, Fulfill])
 
     def test_budget(self) -> None:
         """Sessions may share a budget of bytes."""

@@ -16,7 +16,7 @@ from txilpstream.payments.payment import pay
 from txilpstream.payments.quote import quote
 from txilpstream.plugins.http.test.test_client import REQUEST, SenderTestCase
 from txilpstream.plugins.registry import pluginFromString
-from txilpstream.session import stateless
+from txilpstream.session import receiver
 from txilpstream.session.events import ReceiptArrived
 from txilpstream.session.test.test_acknowledgements import Peerless
 from txilpstream.test.conformance.base import counted
@@ -195,7 +195,7 @@ class ReceivingTests(ReceiverCase):
             (SessionKeys, "open"),
             (SessionKeys, "seal"),
             (SessionKeys, "fulfillment"),
-            (stateless, "decodePacket"),
+            (receiver, "decodePacket"),
         ):
             self.patch(owner, name, counted(counts, name, getattr(owner, name)))
         self.receiveWithReceipts()
