@@ -70,7 +70,7 @@ class Running:
         @param name: of the command, which stands before what goes wrong.
         @param level: of what is logged to standard error.
         """
-        self.onInterrupt: Callable[[], None] | None = None
+        self.onInterrupt: Callable[[], object] | None = None
         self._name = name
         self._stderr = stderr
         self._level = level

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,11 +18,12 @@ from twisted.python.failure import Failure
 from txilpstream.amounts import Ratio
 from txilpstream.errors import LocalError
 from txilpstream.interfaces import PaymentError, PaymentResult
-from txilpstream.payments.state import Reserve
+from txilpstream.payments.state import Reserve, remember
 from txilpstream.payments.terms import Terms
 from txilpstream.session import events
 from txilpstream.transport.account import Account
 from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.waiters import Waiters
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -31,102 +32,16 @@ if TYPE_CHECKING:
     from txilpstream.transport.connection import StreamConnection
     from txilpstream.transport.stream import Stream
 
-__all__ = ["Outcome", "Payer"]
-
-Closing = Callable[[], "Deferred[None] | None"]
-"""Closes something; gives what is to be waited for, None for nothing."""
-
-
-class Outcome:
-    """
-    Tells a payment's Deferred.
-
-    @ivar deferred: the payment's; cancelling it tells the outcome at once.
-    @ivar value: the outcome, None before it is known.
-    @ivar error: what is told instead, where the payment was asked for wrongly.
-    """
-
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        """
-        @param cancel: is called when the Deferred is cancelled; it must L{settle} the outcome.
-        """
-        self.value: PaymentResult | PaymentError | None = None
-        self.error: Failure | None = None
-        self._closing: Closing = lambda: None
-        self._isTelling = False
-        self._isCancelled = False
-        self._cancel = cancel
-        self.deferred: Deferred[PaymentResult] = Deferred(self._cancelled)
-
-    def _cancelled(self, _: object) -> None:
-        self._isCancelled = True
-        self._cancel()
-        self._fire()
-
-    def whenOver(self, closing: Closing) -> Deferred[PaymentResult]:
-        """
-        The payment's result.
-
-        @param closing: is called when it is over.
-        """
-        self._closing = closing
-        if self.value is not None and not self.deferred.called:
-            self._tell()
-        return self.deferred
-
-    def settle(self, value: PaymentResult | PaymentError) -> None:
-        """This is the outcome; only the first counts."""
-        if self.value is None:
-            self.value = value
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._isTelling:
-            return
-        self._isTelling = True
-        waiting = self._closing()
-        if waiting is None or self._isCancelled:
-            self._fire()
-        else:
-            waiting.addBoth(self._fire)
-
-    def _fire(self, _: object = None) -> None:
-        if self.deferred.called:
-            return
-        if self.error is not None:
-            self.deferred.errback(self.error)
-        elif isinstance(self.value, PaymentResult):
-            self.deferred.callback(self.value)
-        elif self.value is not None:
-            self.deferred.errback(self.value)
-
-
-_log = Logger()
-
+__all__ = ["LAST_ANSWERS", "Payer"]
 
 LAST_ANSWERS: Final = 2.0
 """Seconds that answers are waited for when the stream or the time is over with money on its way."""
 
-
-class _Protocol(StreamProtocol):
-    """The payment's end of its stream."""
-
-    def __init__(self, payer: Payer) -> None:
-        self._payer = payer
-
-    def connectionMade(self) -> None:
-        self.transport.setReceiveMax(0)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self._payer.lost(reason)
+_log = Logger()
 
 
 class Payer:
-    """
-    Sends one payment.
-
-    @ivar outcome: tells how it ended.
-    """
+    """Sends one payment, and tells how it ended."""
 
     def __init__(
         self,
@@ -137,9 +52,12 @@ class Payer:
         progress: Callable[[PaymentResult], None] | None,
         save: Save | None,
         deadline: float,
+        close: Callable[[], Deferred[None] | None],
     ) -> None:
         """
+        @param timeout: seconds from L{limit} on, None for no limit.
         @param deadline: seconds without any money fulfilled after which it ends.
+        @param close: is called when it is over; what it gives is waited for before that is told.
         """
         self._deadline = deadline
         self._waitsUntil = 0.0
@@ -149,9 +67,13 @@ class Payer:
         self._timeout = timeout
         self._progress = progress
         self._save = save
+        self._close = close
         self._connection: StreamConnection | None = None
         self._stream: Stream | None = None
-        self.outcome = Outcome(self._cancel)
+        self._outcome: PaymentResult | PaymentError | Failure | None = None
+        self._waiting: Deferred[PaymentResult] | None = None
+        self._stopping: Waiters[None] = Waiters()
+        self._isTold = self._isCancelled = False
         self._calls: dict[str, IDelayedCall] = {}
         self._failure = ""
         self._smallest: int | None = None
@@ -161,23 +83,19 @@ class Payer:
 
     # --- Start ----------------------------------------------------------------------------
 
-    def start(
-        self, connection: StreamConnection, expected: Ratio | None = None
-    ) -> Deferred[PaymentResult]:
+    def start(self, connection: StreamConnection, expected: Ratio | None = None) -> None:
         """
         Pay on a connection that is open or being opened.
 
         @param expected: the rate that is expected.
         """
         self._connection = connection
-        if self.isOver:
-            return self.outcome.deferred
-        opened = connection.openStream(_Factory(self))
-        opened.addCallback(self._cbStream, expected).addErrback(self._ebStream)
-        return self.outcome.deferred
+        if not self.isOver:
+            opened = connection.openStream(_Factory(self))
+            opened.addCallback(self._cbStream, expected).addErrback(self._ebStream)
 
     def _ebStream(self, failure: Failure) -> None:
-        self._end(failure.getErrorMessage())
+        self.end(failure.getErrorMessage())
 
     def _cbStream(self, protocol: _Protocol, expected: Ratio | None) -> None:
         stream = self._stream = protocol.transport
@@ -207,7 +125,7 @@ class Payer:
 
     def _outOfTime(self, message: str) -> None:
         """Let nothing more leave, and wait a moment for what is on its way."""
-        self._later("answers", LAST_ANSWERS, self._end, message)
+        self._later("answers", LAST_ANSWERS, self.end, message)
         self.stop(message)
 
     def _later(self, name: str, seconds: float, function: Callable[..., Any], *with_: Any) -> None:
@@ -218,13 +136,8 @@ class Payer:
 
     def failed(self, failure: Failure) -> None:
         """It could not even begin."""
-        if failure.check(LocalError):  # type: ignore[no-untyped-call]
-            self.outcome.error = failure
-        self.refuse(getattr(failure.value, "message", "") or failure.getErrorMessage())
-
-    def refuse(self, reason: str) -> None:
-        """End before anything has left."""
-        self._end(reason)
+        reason = getattr(failure.value, "message", "") or failure.getErrorMessage()
+        self.end(reason, failure)
 
     def _look(self) -> None:
         """End if no money was fulfilled for too long: the peer may take no more of it."""
@@ -232,7 +145,7 @@ class Payer:
         if left > 0:
             self._later("deadline", left, self._look)
         else:
-            self._end(f"no money was fulfilled for {self._deadline} s")
+            self.end(f"no money was fulfilled for {self._deadline} s")
 
     # --- What happens ---------------------------------------------------------------------
 
@@ -275,13 +188,13 @@ class Payer:
         if wanted is not None and self._base[2] + stream.totalDeliveredClaimed >= wanted:
             stream.connection.session.withdrawMoney(stream.streamID, stream.unsentMoney)
         if not stream.moneyInFlight and not stream.unsentMoney:
-            self._end(self._failure)
+            self.end(self._failure)
 
     def lost(self, reason: Failure) -> None:
         """The stream is over; the answers to what is on its way come all the same."""
         message = getattr(reason.value, "message", "") or reason.getErrorMessage()
         self._failure = self._failure or message
-        self._later("answers", LAST_ANSWERS, self._end, self._failure)
+        self._later("answers", LAST_ANSWERS, self.end, self._failure)
         self._poll()
 
     def _poll(self) -> None:
@@ -289,30 +202,43 @@ class Payer:
         if self._stream is not None and self._stream.moneyInFlight:
             self._later("poll", 0.05, self._poll)
         else:
-            self._end(self._failure)
+            self.end(self._failure)
 
     def stop(self, reason: str) -> None:
         """Let nothing more leave."""
         stream = self._stream
         self._failure = self._failure or reason
         if stream is None:
-            self._end(reason)
+            self.end(reason)
             return
         session = stream.connection.session
         session.withdrawMoney(stream.streamID, stream.unsentMoney)
         session.stopMoney(stream.streamID)
         self._later("check", 0, self._check)
 
-    def _cancel(self) -> None:
-        self.stop("the payment was cancelled")
-        self._end("the payment was cancelled")
-
     # --- End ------------------------------------------------------------------------------
 
     @property
     def isOver(self) -> bool:
-        """Whether its fate was told."""
-        return self.outcome.value is not None
+        """Whether its fate is known."""
+        return self._outcome is not None
+
+    def whenOver(self) -> Deferred[PaymentResult]:
+        """
+        Wait for its fate; to be called once.
+
+        @return: who cancels it ends the payment at once.
+        """
+        waiting = self._waiting = Deferred(self._cancelled)
+        if self._isTold:
+            self._tell()
+        return waiting
+
+    def whenStopped(self) -> Deferred[None]:
+        """Fires when its fate is told."""
+        if self._isTold:
+            return succeed(None)
+        return self._stopping.add()
 
     def result(self) -> PaymentResult:
         """What became of the payment so far."""
@@ -336,7 +262,13 @@ class Payer:
             receipt,
         )
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str, failure: Failure | None = None) -> None:
+        """
+        It is over, whatever is on its way; only the first time counts.
+
+        @param reason: why, where it is not complete.
+        @param failure: what it comes from; a L{LocalError} is told as it is.
+        """
         if self.isOver:
             return
         for call in self._calls.values():
@@ -347,17 +279,47 @@ class Payer:
         if stream is not None:
             self._forget(stream)
         session = None if self._connection is None else self._connection.session
-        self._state.end(result, session, stream)
+        remember(self._state, result, session, stream)
         if self._reserve is not None:
             self._reserve.end(result)
-        if result.isComplete:
-            self.outcome.settle(result)
-            return
-        if not reason:
-            reason = f"{result.inDoubt} units were not answered and may be gone"
-        if session is not None and session.refusal and session.refusal not in reason:
-            reason = f"{reason}; the receiver says: {session.refusal}"
-        self.outcome.settle(PaymentError(reason, result, smallestAmount=self._smallest))
+        if failure is not None and failure.check(LocalError):  # type: ignore[no-untyped-call]
+            self._settle(failure)
+        elif result.isComplete:
+            self._settle(result)
+        else:
+            if not reason:
+                reason = f"{result.inDoubt} units were not answered and may be gone"
+            if session is not None and session.refusal and session.refusal not in reason:
+                reason = f"{reason}; the receiver says: {session.refusal}"
+            error = PaymentError(reason, result, smallestAmount=self._smallest)
+            error.__cause__ = None if failure is None else failure.value
+            self._settle(error)
+
+    def _settle(self, outcome: PaymentResult | PaymentError | Failure) -> None:
+        self._outcome = outcome
+        closed = self._close()
+        if closed is None or self._isCancelled:
+            self._tell()
+        else:
+            closed.addBoth(self._tell)
+
+    def _tell(self, _: object = None) -> None:
+        """Tell the outcome to who waits for it, once."""
+        self._isTold = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            outcome = self._outcome
+            if isinstance(outcome, PaymentResult):
+                waiting.callback(outcome)
+            else:
+                waiting.errback(outcome)
+        self._stopping.fire(None)
+
+    def _cancelled(self, _: object) -> None:
+        self._isCancelled = True
+        self.stop("the payment was cancelled")
+        self.end("the payment was cancelled")
+        self._tell()
 
     def _forget(self, stream: Stream) -> None:
         """
@@ -371,6 +333,19 @@ class Payer:
             stream.abortConnection()
         else:
             stream.loseConnection()
+
+
+class _Protocol(StreamProtocol):
+    """The payment's end of its stream."""
+
+    def __init__(self, payer: Payer) -> None:
+        self._payer = payer
+
+    def connectionMade(self) -> None:
+        self.transport.setReceiveMax(0)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._payer.lost(reason)
 
 
 class _Factory(Factory):

@@ -1,25 +1,28 @@
-"""Carried out of another file."""
+"""
+Quotes: what a payment would cost and deliver, asked with packets that nobody can fulfill.
+
+What is quoted is what happens on an unchanged path; both refuse the same amounts in the same words.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred
 
-from txilpstream.amounts import Asset, Ratio
-from txilpstream.crypto.credentials import Credentials
+from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import PaymentError, PaymentResult
-from txilpstream.payments.payment import CLOSE_TIMEOUT, _checked, _giveBack
-from txilpstream.payments.terms import Terms, _known, _noCredentials
+from txilpstream.interfaces import PaymentError, PaymentResult, Reactor
+from txilpstream.payments.parties import Destination, Parties, Source
+from txilpstream.payments.terms import ONE_PERCENT, Terms, checkSeconds
 from txilpstream.session.events import RateLearned
-from txilpstream.transport.account import accountFor
+from txilpstream.spsp.client import WebAgent
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.connection import StreamConnection
 
-__all__ = ["QUOTE_TIMEOUT", "Quote", "_late", "_quoteFrom", "_quoteOn", "quote"]
+__all__ = ["QUOTE_TIMEOUT", "Quote", "quote"]
 
 QUOTE_TIMEOUT: Final = 15.0
 """Seconds within which the rate must be known."""
@@ -55,46 +58,81 @@ class Quote:
 
 
 def quote(
-    source: Any,
-    credentials: Credentials | None = None,
+    source: Source,
+    destination: Destination = None,
     *,
+    sourceAmount: int | None = None,
+    destinationAmount: int | None = None,
+    maxSourceAmount: int = U64_MAX,
+    rate: Ratio | None = None,
+    prices: Mapping[str, Ratio] | None = None,
+    minimumRate: Ratio | None = None,
+    slippage: Ratio = ONE_PERCENT,
+    acceptAnyRate: bool = False,
+    data: bytes = b"",
     timeout: float = QUOTE_TIMEOUT,
-    reactor: IReactorTime | None = None,
-    **terms: Any,
+    agent: WebAgent | None = None,
+    reactor: Reactor | None = None,
 ) -> Deferred[Quote]:
     """
     Ask what a payment would cost, with packets that nobody can fulfill; no money moves.
 
-    @param source: an L{Account}, a plugin, or an open L{StreamConnection}; with the latter there
-        are no credentials.
-    @param timeout: seconds.
-    @param terms: fields of L{Terms}.
-    @return: fails with ConnectionEnded, or with PaymentError if nothing would arrive at all.
-        Cancelling it gives up.
-    @raise LocalError: if terms or credentials are not valid.
+    Every argument means what it means to L{Payment <txilpstream.payments.payment.Payment>}.
+
+    @param timeout: seconds for all of it, the question for credentials included.
+    @return: fails with ConnectionEnded if nobody is reached, with DecodeError if a pointer leads to
+        what is no SPSP server, and with PaymentError if nothing would arrive at all. Cancelling it
+        gives up.
+    @raise LocalError: if something is not valid, or does not go together.
     """
-    checked = Terms(**_known(terms))
-    if isinstance(source, StreamConnection):
-        _noCredentials(credentials)
-        return _quoteOn(source, checked, timeout)
-    account = accountFor(source, reactor)
-    made: list[StreamConnection] = []
-
-    def ask(connection: StreamConnection) -> Deferred[Quote]:
-        made.append(connection)
-        return _quoteOn(connection, checked, timeout)
-
-    def done(outcome: Any) -> Any:
-        closed = made[0].close(CLOSE_TIMEOUT) if made else succeed(None)
-        return _giveBack(source, account, closed, outcome)
-
-    opened = StreamClient(account).connect(
-        _checked(credentials), timeout=timeout, isReachable=False, **checked.options(None)
+    terms = Terms(
+        sourceAmount,
+        destinationAmount,
+        maxSourceAmount,
+        rate,
+        prices,
+        minimumRate,
+        slippage,
+        acceptAnyRate,
+        data,
     )
-    return opened.addCallback(ask).addBoth(done)
+    checkSeconds("timeout", timeout)
+    parties = Parties(source, destination, reactor, agent)
+    if parties.connection is not None:
+        return _ask(parties.connection, terms, timeout, 0.0)
+    return Deferred.fromCoroutine(_open(parties, terms, timeout))
 
 
-def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Deferred[Quote]:
+async def _open(parties: Parties, terms: Terms, timeout: float) -> Quote:
+    """Ask on a connection that is opened for it."""
+    reactor = parties.account.reactor
+    began = reactor.seconds()
+    connection = None
+    try:
+        opening = parties.open(timeout)
+        opening.addTimeout(timeout, reactor, onTimeoutCancel=_late)
+        credentials = await opening
+        connection = await StreamClient(parties.account).connect(
+            credentials,
+            timeout=max(0.0, timeout - (reactor.seconds() - began)),
+            isReachable=False,
+            **terms.options(None),
+        )
+        return await _ask(connection, terms, timeout, reactor.seconds() - began)
+    finally:
+        closed = parties.close(connection)
+        if closed is not None:
+            await closed
+
+
+def _ask(
+    connection: StreamConnection, terms: Terms, timeout: float, spent: float
+) -> Deferred[Quote]:
+    """
+    Ask on a connection that is open.
+
+    @param spent: seconds of the timeout that are over.
+    """
     session = connection.session
     if session.isClosing:
         raise LocalError("the connection is closed: open another one")
@@ -103,7 +141,8 @@ def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Defe
     measured: Deferred[RateLearned] = Deferred()
     connection.measuring.append(measured)
     connection.wake()
-    measured.addTimeout(timeout, connection.account.reactor, onTimeoutCancel=_late)
+    left = max(0.0, timeout - spent)
+    measured.addTimeout(left, connection.account.reactor, lambda _, __: _late(_, timeout))
 
     def forget(outcome: Any) -> Any:
         """Whoever else asks has its answer by the same packets."""
@@ -113,14 +152,14 @@ def _quoteOn(connection: StreamConnection, terms: Terms, timeout: float) -> Defe
             session.forgetRate()
         return outcome
 
-    return measured.addBoth(forget).addCallback(_quoteFrom, connection, terms)
+    return measured.addBoth(forget).addCallback(_judge, connection, terms)
 
 
 def _late(_: object, timeout: float) -> Any:
-    raise ConnectionEnded(f"the rate was not known within {timeout} s")
+    raise ConnectionEnded(f"the rate was not known within {timeout:g} s")
 
 
-def _quoteFrom(learned: RateLearned, connection: StreamConnection, terms: Terms) -> Quote:
+def _judge(learned: RateLearned, connection: StreamConnection, terms: Terms) -> Quote:
     session = connection.session
     low, high = learned.low, learned.high
     nothing = PaymentResult(terms.most, 0, 0, 0, 0, session.rejects, terms.destinationAmount)

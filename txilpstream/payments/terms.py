@@ -3,25 +3,28 @@ What a payment may cost and must deliver: amounts, and the rate below which noth
 
 The rate is given, follows from prices or from both sides' assets, or is measured; the floor is that
 less the slippage (decided once, when the payment starts). A floor that is given as such is taken as
-it is. This module computes, and sends nothing.
+it is. Whatever is wrong is found when the terms are made, before anything leaves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio, checkAmount, rateBetween
-from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
 
-__all__ = ["Terms", "_known", "_noCredentials", "_onConnection"]
+__all__ = ["MOST_DATA", "ONE_PERCENT", "Terms", "checkKind", "checkSeconds"]
 
 MOST_DATA: Final = 1 << 14
 """Bytes that a receiver takes on a stream before it says so."""
 
-_ONE_PERCENT: Final = Ratio(1, 100)
+ONE_PERCENT: Final = Ratio(1, 100)
+"""The slippage that is allowed if nothing else is said: what the peers take, too."""
+
+LONGEST: Final = 1e9
+"""Seconds."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,7 +49,7 @@ class Terms:
     rate: Ratio | None = None
     prices: Mapping[str, Ratio] | None = None
     minimumRate: Ratio | None = None
-    slippage: Ratio = _ONE_PERCENT
+    slippage: Ratio = ONE_PERCENT
     acceptAnyRate: bool = False
     data: bytes = b""
 
@@ -69,12 +72,14 @@ class Terms:
             ratio = getattr(self, name)
             if not isinstance(ratio, Ratio) and (ratio is not None or name == "slippage"):
                 raise LocalError(f"{name} is {ratio!r}: it must be a Ratio, such as Ratio(9, 10)")
+        if self.prices is not None:
+            checkKind("prices", self.prices, Mapping, "a mapping such as {'EUR': Ratio(1)}")
+        checkKind("acceptAnyRate", self.acceptAnyRate, bool, "True or False")
         if self.rate is not None and not self.rate.numerator:
             raise LocalError("rate is 0: nothing would arrive; acceptAnyRate takes any rate")
         if Ratio(1) < self.slippage:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
-        if not isinstance(self.data, bytes):
-            raise LocalError(f"data must be bytes, not {type(self.data).__name__}")
+        checkKind("data", self.data, bytes, "bytes")
         if len(self.data) > MOST_DATA:
             raise LocalError(
                 f"data has {len(self.data)} bytes: at most {MOST_DATA} go with the first money"
@@ -125,25 +130,19 @@ class Terms:
         }
 
 
-def _known(terms: dict[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(terms) - set(Terms.__dataclass_fields__))
-    if unknown:
-        raise LocalError(
-            f"{', '.join(unknown)}: there is no such thing; there are "
-            f"{', '.join(sorted(Terms.__dataclass_fields__))}"
-        )
-    return terms
+def checkKind(name: str, value: object, kind: type, wanted: str) -> None:
+    """
+    @raise LocalError: if a value is of another kind; it is not shown.
+    """
+    if not isinstance(value, kind):
+        raise LocalError(f"{name}: {wanted} is wanted, not {type(value).__name__}")
 
 
-def _noCredentials(credentials: Credentials | None) -> None:
-    if credentials is not None:
-        raise LocalError("an open connection has its credentials already: give none")
-
-
-def _onConnection(terms: Terms, options: object, state: object) -> None:
-    isPlain = terms.rate is None and terms.prices is None and terms.minimumRate is None
-    if not isPlain or terms.acceptAnyRate or options or state:
-        raise LocalError(
-            "rates, options and a saved state are for a connection of the payment's own: give "
-            "them to connect, or pay with an account and credentials"
-        )
+def checkSeconds(name: str, seconds: object) -> None:
+    """
+    @raise LocalError: if it is no number of seconds from 0 to 1e9.
+    """
+    isNumber = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not isNumber or not 0 <= cast("float", seconds) < LONGEST:  # a NaN is refused
+        what = repr(seconds)[:80]
+        raise LocalError(f"{name} is {what}: it must be a number of seconds from 0 to {LONGEST:g}")

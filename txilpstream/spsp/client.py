@@ -1,10 +1,9 @@
 """
 SPSP (RFC 9): from a payment pointer to L{Credentials}.
 
-This module knows whom to ask, and what an answer has to be; it does not pay. Whoever answers
-decides who is paid: so it asks over https, and over plain http on this machine only, and a redirect
-never leads from https to http. What a server answers is bounded in size and time before it is
-looked at, and no error shows anything of it.
+Whoever answers decides who is paid. So a question goes over https, and over plain http on this
+machine only, and a redirect never leads from https to http. What a server answers is bounded in
+size and time before it is looked at, and no error shows anything of it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urljoin
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -34,89 +33,20 @@ from txilpstream.http.client import (
     textsOf,
     whyNot,
 )
+from txilpstream.interfaces import Reactor
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 
-__all__ = ["CONTENT_TYPE", "SPSPCache", "lifetimeOf", "pointerToURL", "resolve"]
-
-
-class SPSPCache:
-    """
-    Answers that may be used again, for as long as their servers say (RFC 9).
-
-    A second connection with the same credentials takes the place of the first at the server: use
-    a cache only where no two payments run to one receiver at a time.
-    """
-
-    LONGEST: Final = 86400.0
-    """Seconds that an answer is kept at most, whatever its server says."""
-
-    def __init__(self, maximumEntries: int = 1000) -> None:
-        """
-        @param maximumEntries: 1 or more; when there are more, the oldest is forgotten.
-        @raise LocalError: if it is something else.
-        """
-        self._maximumEntries = checkAmount("maximumEntries", maximumEntries, minimum=1)
-        self._entries: OrderedDict[tuple[str, bool], tuple[float, Credentials]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, url: str, isInsecure: bool = False, *, now: float) -> Credentials | None:
-        """What was answered, if it is still good; if it is not, it is forgotten."""
-        entry = self._entries.get((url, isInsecure))
-        if entry is None:
-            return None
-        expiresAt, credentials = entry
-        if now < expiresAt:
-            return credentials
-        del self._entries[url, isInsecure]
-        return None
-
-    def put(
-        self,
-        url: str,
-        credentials: Credentials,
-        lifetime: float,
-        isInsecure: bool = False,
-        *,
-        now: float,
-    ) -> None:
-        """
-        Keep an answer in the place of an older one.
-
-        @param lifetime: seconds; nothing is kept for 0.
-        @param isInsecure: whether it may have come over plain http: it is none for whoever does
-            not want that.
-        """
-        key = url, isInsecure
-        self._entries.pop(key, None)
-        if lifetime <= 0:
-            return
-        self._entries[key] = now + min(lifetime, self.LONGEST), credentials
-        if len(self._entries) > self._maximumEntries:
-            self._entries.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._entries.clear()
-
-
-def lifetimeOf(headers: Headers) -> float:
-    """Seconds for which an answer may be used again: 0 unless its server says more."""
-    ages = []
-    for line in textsOf(headers, b"Cache-Control"):
-        for directive in line.lower().split(","):
-            name, _, value = directive.strip().partition("=")
-            if name in ("no-store", "no-cache"):
-                return 0.0
-            if name == "max-age":
-                ages.append(_secondsOf(value))
-    spent = [_secondsOf(value) for value in textsOf(headers, b"Age")]
-    return max(0.0, min(ages, default=0.0) - max(spent, default=0.0))
-
-
-def _secondsOf(text: str) -> float:
-    return float(text) if re.fullmatch("[0-9]{1,9}", text, re.ASCII) else 0.0
+__all__ = [
+    "CONTENT_TYPE",
+    "TIMEOUT",
+    "SPSPCache",
+    "WebAgent",
+    "checkPointer",
+    "checkTimeout",
+    "lifetimeOf",
+    "pointerToURL",
+    "resolve",
+]
 
 
 CONTENT_TYPE: Final = "application/spsp4+json"
@@ -136,15 +66,24 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CONTENT_TYPES: Final = frozenset({CONTENT_TYPE, "application/json"})
 
 
+class WebAgent(Protocol):
+    """What provides Twisted's C{IAgent}, as a type checker sees it."""
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None, /
+    ) -> Deferred[Any]:
+        """As of C{IAgent}."""
+
+
 def resolve(
-    agentOrReactor: Any,
+    agentOrReactor: WebAgent | Reactor,
     pointer: str,
     *,
     timeout: float = TIMEOUT,
     isInsecure: bool = False,
     maximumSize: int = MAXIMUM_SIZE,
     cache: SPSPCache | None = None,
-    clock: IReactorTime | None = None,
+    clock: Reactor | None = None,
     mayRedirect: Callable[[str, str], bool] | None = None,
     receiptNonce: bytes = b"",
     receiptSecret: bytes = b"",
@@ -173,6 +112,23 @@ def resolve(
     return question.ask(agentOrReactor, checkTimeout(timeout), cache, clock)
 
 
+def checkPointer(pointer: str, isInsecure: bool = False) -> str:
+    """
+    The URL that is asked for a pointer.
+
+    @param isInsecure: as of L{resolve}.
+    @raise LocalError: if the pointer is none, or leads over plain http.
+    """
+    url = pointerToURL(pointer)
+    place = placeOf(url)
+    if place is None or not (isInsecure or place.isPrivate):
+        raise LocalError(
+            f"{shown(url)} is plain http: anybody on the way could have himself paid; "
+            "use https, or --insecure (isInsecure=True) where that does not matter"
+        )
+    return url
+
+
 def checkTimeout(seconds: object) -> float:
     """
     @raise LocalError: if it is no number of seconds above 0.
@@ -195,13 +151,7 @@ class _Question:
         """
         @raise LocalError: if the pointer is none, or leads over plain http.
         """
-        self._url = pointerToURL(pointer)
-        place = placeOf(self._url)
-        if place is None or not (isInsecure or place.isPrivate):
-            raise LocalError(
-                f"{shown(self._url)} is plain http: anybody on the way could have himself paid; "
-                "use https, or --insecure (isInsecure=True) where that does not matter"
-            )
+        self._url = checkPointer(pointer, isInsecure)
         self._maximumSize = checkAmount("maximumSize", maximumSize, minimum=1)
         self._isInsecure = isInsecure
         self._mayRedirect = mayRedirect
@@ -230,19 +180,20 @@ class _Question:
         agentOrReactor: Any,
         timeout: float,
         cache: SPSPCache | None,
-        clock: IReactorTime | None,
+        reactor: Reactor | None,
     ) -> Deferred[Credentials]:
         """Ask, unless the answer is known."""
-        if IAgent.providedBy(agentOrReactor):
-            agent = agentOrReactor
-            if clock is None:
-                from twisted.internet import reactor
+        if callable(getattr(agentOrReactor, "request", None)):
+            agent = cast("IAgent", agentOrReactor)
+            if reactor is None:
+                from twisted.internet import reactor as installed
 
-                clock = IReactorTime(reactor)
+                reactor = cast("Reactor", installed)
         else:
             limit = self._maximumSize + _HEAD_SIZE
             agent = boundedAgent(agentOrReactor, timeout=timeout, limit=limit)
-            clock = agentOrReactor if clock is None else clock
+            reactor = cast("Reactor", agentOrReactor) if reactor is None else reactor
+        clock = cast("IReactorTime", reactor)
         usable = None if self._hasReceipts else cache
         if usable is not None:
             known = usable.get(self._url, self._isInsecure, now=clock.seconds())
@@ -370,3 +321,83 @@ def _whole(asked: Deferred[Credentials]) -> Deferred[Credentials]:
     whole: Deferred[Credentials] = Deferred(cancel)
     asked.addBoth(settle)
     return whole
+
+
+class SPSPCache:
+    """
+    Answers that may be used again, for as long as their servers say (RFC 9).
+
+    A second connection with the same credentials takes the place of the first at the server: use
+    a cache only where no two payments run to one receiver at a time.
+    """
+
+    LONGEST: Final = 86400.0
+    """Seconds that an answer is kept at most, whatever its server says."""
+
+    def __init__(self, maximumEntries: int = 1000) -> None:
+        """
+        @param maximumEntries: 1 or more; when there are more, the oldest is forgotten.
+        @raise LocalError: if it is something else.
+        """
+        self._maximumEntries = checkAmount("maximumEntries", maximumEntries, minimum=1)
+        self._entries: OrderedDict[tuple[str, bool], tuple[float, Credentials]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, url: str, isInsecure: bool = False, *, now: float) -> Credentials | None:
+        """What was answered, if it is still good; if it is not, it is forgotten."""
+        entry = self._entries.get((url, isInsecure))
+        if entry is None:
+            return None
+        expiresAt, credentials = entry
+        if now < expiresAt:
+            return credentials
+        del self._entries[url, isInsecure]
+        return None
+
+    def put(
+        self,
+        url: str,
+        credentials: Credentials,
+        lifetime: float,
+        isInsecure: bool = False,
+        *,
+        now: float,
+    ) -> None:
+        """
+        Keep an answer in the place of an older one.
+
+        @param lifetime: seconds; nothing is kept for 0.
+        @param isInsecure: whether it may have come over plain http: it is none for whoever does
+            not want that.
+        """
+        key = url, isInsecure
+        self._entries.pop(key, None)
+        if lifetime <= 0:
+            return
+        self._entries[key] = now + min(lifetime, self.LONGEST), credentials
+        if len(self._entries) > self._maximumEntries:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+
+
+def lifetimeOf(headers: Headers) -> float:
+    """Seconds for which an answer may be used again: 0 unless its server says more."""
+    ages = []
+    for line in textsOf(headers, b"Cache-Control"):
+        for directive in line.lower().split(","):
+            name, _, value = directive.strip().partition("=")
+            if name in ("no-store", "no-cache"):
+                return 0.0
+            if name == "max-age":
+                ages.append(_secondsOf(value))
+    spent = [_secondsOf(value) for value in textsOf(headers, b"Age")]
+    return max(0.0, min(ages, default=0.0) - max(spent, default=0.0))
+
+
+def _secondsOf(text: str) -> float:
+    return float(text) if re.fullmatch("[0-9]{1,9}", text, re.ASCII) else 0.0

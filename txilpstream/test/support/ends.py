@@ -29,10 +29,11 @@ from txilpstream import (
 )
 from txilpstream.interfaces import ITotals
 from txilpstream.ledger.memory import MemoryTotals
+from txilpstream.session.configuration import SessionOptions
 
 __all__ = ["Chance", "End", "makeEnd", "octetsOf"]
 
-ONE_AT_A_TIME: dict[str, Any] = {"maximumInFlight": 1}
+ONE_AT_A_TIME: SessionOptions = {"maximumInFlight": 1}
 """What makes the order of our packets a matter of what the peer says, and not of when."""
 
 
@@ -208,10 +209,10 @@ class PayerEnd(Sending):
 
     async def run(self) -> None:
         """Pay."""
-        amount, options = self.told["amount"], dict(ONE_AT_A_TIME)
+        amount = self.told["amount"]
         try:
             self.result = await pay(
-                self.account, self.credentials, sourceAmount=amount, options=options
+                self.account, self.credentials, sourceAmount=amount, options=ONE_AT_A_TIME
             )
         except PaymentError as error:
             self.result, self.problem = error.result, error.message

@@ -122,7 +122,7 @@ class World:
             moments = [call.getTime() for call in self.clock.getDelayedCalls()]
             self.check(moments and min(moments) < end, "the payment never ends")
             self.clock.advance(max(0.0, min(moments) - self.clock.seconds()) + 1e-6)
-            self.checkBooks(payment.payer.result())
+            self.checkBooks(payment.result)
         outcome = getattr(out[0], "value", out[0])
         if isinstance(outcome, PaymentError):
             self.check(outcome.message, "an error that does not say why")
@@ -297,7 +297,7 @@ class InterruptedPayment(World):
             deferred.addErrback(lambda failure: failure.trap(PaymentError))
             stopAt = self.ends.packets + self.chance.randrange(1, 40)
             end = self.clock.seconds() + 200
-            while self.ends.packets < stopAt and not payment.payer.isOver:
+            while self.ends.packets < stopAt and not payment.isOver:
                 moments = [call.getTime() for call in self.clock.getDelayedCalls()]
                 if not moments or min(moments) > end:
                     break
