@@ -167,7 +167,7 @@ def checkReceipt(octets: bytes) -> None:
 
 _CREDENTIALS: Final = Credentials("test.server.abc", SECRET, "USD", 9, True)
 _SPSP: Final = (
-    json.dumps(_CREDENTIALS.asJSON()).encode(),
+    _CREDENTIALS.toJSON().encode(),
     json.dumps(
         {
             "destination_account": "test.server.abc",
@@ -195,7 +195,7 @@ _OPEN_PAYMENTS: Final = (
 def checkSPSP(octets: bytes) -> None:
     """What was read reads the same when it is written again."""
     found = Credentials.fromJSON(octets)
-    require(Credentials.fromJSON(json.dumps(found.asJSON())) == found, f"{found} change")
+    require(Credentials.fromJSON(found.toJSON()) == found, f"{found} change")
     require(len(found.sharedSecret) == 32, "no secret")
 
 

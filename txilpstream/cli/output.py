@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 from txilpstream.service.settings import hasBTP
 
 if TYPE_CHECKING:
+    from txilpstream.crypto.credentials import Credentials
     from txilpstream.hub.accounts import HubAccount
     from txilpstream.service.settings import Settings
     from txilpstream.transport.account import Account
@@ -238,9 +239,10 @@ class Announcements:
         text = f"{account}: {total:,} units and {size:,} bytes in all"
         self.say("received", text, account=account, total=total, bytes=size)
 
-    def credentials(self, credentials: Mapping[str, Any]) -> None:
+    def credentials(self, credentials: Credentials) -> None:
         """Who has these can pay; they are JSON for people, too: commands take them as they are."""
-        self.say("credentials", json.dumps(credentials), credentials=dict(credentials))
+        text = credentials.toJSON()
+        self.say("credentials", text, credentials=json.loads(text))
 
     def ended(self, total: int, size: int, data: str = "") -> None:
         """

@@ -157,14 +157,14 @@ class Credentials:
         checkAddress(self.destinationAddress)
         checkSecret("the shared secret", self.sharedSecret)
 
-    def asJSON(self) -> dict[str, Any]:
+    def toJSON(self) -> str:
         """
-        What C{json.dumps} makes the answer of an SPSP server of (RFC 9).
+        The answer of an SPSP server (RFC 9), in ASCII and on one line.
 
         It contains the shared secret, in base64 with padding.
 
-        @return: C{destination_account}, C{shared_secret}, C{receipts_enabled}, and C{asset_code}
-            and C{asset_scale} where they are known.
+        @return: an object of C{destination_account}, C{shared_secret}, C{receipts_enabled}, and
+            C{asset_code} and C{asset_scale} where they are known.
         """
         fields = {
             "destination_account": self.destinationAddress,
@@ -173,12 +173,12 @@ class Credentials:
             "asset_scale": self.assetScale,
             "receipts_enabled": self.receiptsEnabled,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        return json.dumps({name: value for name, value in fields.items() if value is not None})
 
     @classmethod
     def fromJSON(cls, source: str | bytes | Mapping[str, Any]) -> Credentials:
         """
-        Read what L{asJSON} makes, or an SPSP server answers.
+        Read what L{toJSON} makes, or an SPSP server answers.
 
         The names may also be C{destinationAddress} or C{destinationAccount}, C{sharedSecret},
         C{assetCode}, C{assetScale} and C{receiptsEnabled}. The secret is in base64 or base64url,

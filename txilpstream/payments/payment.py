@@ -158,12 +158,9 @@ class Payment:
             acceptAnyRate,
             data,
         )
-        checkSeconds("deadlineSinceFulfill", deadlineSinceFulfill)
         if timeout is not None:
             checkSeconds("timeout", timeout)
-        for name, call in (("progress", progress), ("save", save)):
-            if call is not None:
-                checkKind(name, call, Callable, "a function")  # type: ignore[arg-type]
+        _checkCalls(progress=progress, save=save)
         self._options = _configured(options, deadlineSinceFulfill)
         self._parties = Parties(source, destination, reactor, agent)
         self.connection = self._parties.connection
@@ -279,7 +276,14 @@ class Payment:
         return self._parties.close(self.connection)
 
 
+def _checkCalls(**calls: object) -> None:
+    for name, call in calls.items():
+        if call is not None:
+            checkKind(name, call, Callable, "a function")  # type: ignore[arg-type]
+
+
 def _configured(options: SessionOptions | None, deadlineSinceFulfill: float) -> dict[str, Any]:
+    checkSeconds("deadlineSinceFulfill", deadlineSinceFulfill)
     if options is not None:
         checkKind("options", options, Mapping, "a mapping such as {'maximumPacketAmount': 1000}")
     return {

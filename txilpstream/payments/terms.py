@@ -61,7 +61,7 @@ class Terms:
             raise LocalError("either sourceAmount or destinationAmount must be given, and not both")
         for name in ("sourceAmount", "destinationAmount", "maxSourceAmount"):
             amount = getattr(self, name)
-            if amount is not None:
+            if amount is not None or name == "maxSourceAmount":
                 checkAmount(name, amount, minimum=1)
         if self.sourceAmount is not None and self.sourceAmount > self.maxSourceAmount:
             raise LocalError(

@@ -13,6 +13,7 @@ from typing import Final
 
 from txilpstream.errors import LocalError
 from txilpstream.http.url import HTTP_SCHEMES, URL, addressOf, readURL
+from txilpstream.logs import withoutSecrets
 
 __all__ = ["placeOf", "pointerToURL", "shown"]
 
@@ -77,7 +78,10 @@ def pointerToURL(text: str) -> str:
             return f"https://{found['host'].lower()}{path}"
         if placeOf(text) is not None:
             return text
-        what = "this text with an '@' in it" if "@" in text else repr(shown(text)[:80])
+        # A text that does not even begin as one may be anything, a secret too.
+        isMeant = text.startswith("$") or "://" in text
+        said = shown(text)[:80] if isMeant else withoutSecrets(text)[:80]
+        what = "this text with an '@' in it" if "@" in text else repr(said)
     else:
         what = f"an object of type {type(text).__name__}"
     raise LocalError(

@@ -284,15 +284,15 @@ class SPSPResource(Resource):
     def _respond(self, request: Any, answer: Credentials | _No) -> None:
         headers = request.responseHeaders
         if isinstance(answer, Credentials):
-            content = answer.asJSON()
+            content = answer.toJSON()
         else:
             request.setResponseCode(answer.status)
-            content = {"id": answer.id, "message": answer.message}
+            content = json.dumps({"id": answer.id, "message": answer.message})
             if answer is _NOT_ALLOWED:
                 headers.setRawHeaders("Allow", [_METHODS])
             if answer is _TOO_LONG:
                 headers.setRawHeaders("Connection", ["close"])
-        body = json.dumps(content).encode("ascii")
+        body = content.encode("ascii")
         headers.setRawHeaders("Content-Length", [str(len(body))])
         request.write(b"" if request.method == b"HEAD" else body)
         request.finish()

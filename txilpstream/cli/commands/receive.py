@@ -92,7 +92,7 @@ async def main(
     server = StreamServer(account, secret, policy=None if limit is None else accounts)
     try:
         port = await server.listen(ReceivingFactory(accounts, keep))
-        say.credentials(server.generateCredentials(connectionTag=TAG).asJSON())
+        say.credentials(server.generateCredentials(connectionTag=TAG))
         running.onInterrupt = lambda: None if enough.called else enough.callback(None)
         await enough
         await atMost(CLOSE_TIMEOUT, maybeDeferred(port.stopListening), reactor)

@@ -19,6 +19,7 @@ from txilpstream.cli.output import (
     pluginOptions,
     progressFor,
 )
+from txilpstream.crypto.credentials import Credentials
 from txilpstream.service.settings import Settings
 
 BTP = {"btp": "127.0.0.1:7768", "http": "127.0.0.1:7771"}
@@ -88,10 +89,12 @@ class WordsTests(SynchronousTestCase):
     def test_json(self) -> None:
         say = self.say(isJSON=True)
         say.received("alice", 5, 3)
-        say.credentials({"a": 1})
+        credentials = Credentials("test.alice", bytes(32))
+        say.credentials(credentials)
         say.ended(5, 3, "eHl6")
         lines = [json.loads(line) for line in self.stdout.getvalue().splitlines()]
         self.assertEqual([line["event"] for line in lines], ["received", "credentials", "ended"])
+        self.assertEqual(Credentials.fromJSON(lines[1]["credentials"]), credentials)
         self.assertEqual(
             lines[0], {"event": "received", "account": "alice", "total": 5, "bytes": 3}
         )

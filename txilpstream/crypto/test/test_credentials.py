@@ -301,14 +301,14 @@ class JSONTests(VirtualTestCase):
     def test_written(self) -> None:
         """The names of RFC 9, and standard base64 with padding; what is not known is not told."""
         self.assertEqual(
-            Credentials(ADDRESS, bytes(32)).asJSON(),
+            json.loads(Credentials(ADDRESS, bytes(32)).toJSON()),
             {
                 "destination_account": ADDRESS,
                 "shared_secret": "A" * 43 + "=",
                 "receipts_enabled": False,
             },
         )
-        told = Credentials(ADDRESS, bytes(32), "EUR", 0, True).asJSON()
+        told = json.loads(Credentials(ADDRESS, bytes(32), "EUR", 0, True).toJSON())
         self.assertEqual(
             (told["asset_code"], told["asset_scale"], told["receipts_enabled"]), ("EUR", 0, True)
         )
@@ -325,9 +325,9 @@ class JSONTests(VirtualTestCase):
     ) -> None:
         """What is written is read, from the object, the text, and its octets."""
         credentials = Credentials(address, secret, code, scale, receipts)
-        told = credentials.asJSON()
-        text = json.dumps(told)
-        for source in (told, text, text.encode(), b"\xef\xbb\xbf" + text.encode()):
+        text = credentials.toJSON()
+        self.assertEqual((text.isascii(), text.count("\n")), (True, 0))
+        for source in (json.loads(text), text, text.encode(), b"\xef\xbb\xbf" + text.encode()):
             self.assertEqual(Credentials.fromJSON(source), credentials)
 
     def test_names(self) -> None:

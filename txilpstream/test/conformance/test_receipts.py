@@ -296,7 +296,7 @@ class AskingTests(ResolveTestCase):
             "receipts_enabled": True,
         }
         credentials: Credentials = self.asked(answer)
-        self.assertEqual(credentials.asJSON(), answer)
+        self.assertEqual(json.loads(credentials.toJSON()), answer)
 
 
 class ServingTests(ResourceTestCase):
