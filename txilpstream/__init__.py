@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         IPaymentPolicy,
         IPlugin,
         IPluginFactory,
+        ListeningPort,
         NotSent,
         PaymentError,
         PaymentPolicy,
@@ -72,6 +73,7 @@ __all__ = [
     "IPaymentPolicy",
     "IPlugin",
     "IPluginFactory",
+    "ListeningPort",
     "LocalError",
     "NotSent",
     "Payment",
@@ -122,8 +124,8 @@ _MODULES = {
     "crypto.credentials": "Credentials",
     "crypto.receipts": "Receipt ReceiptVerifier decodeReceipt verifyReceipt",
     "errors": "ConnectionEnded DecodeError ErrorCode LocalError PeerError RejectSeen StreamError",
-    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory NotSent "
-    "PaymentError PaymentPolicy PaymentRequest PaymentResult Plugin "
+    "interfaces": "IMoneyReceiver IMoneyTransport IPaymentPolicy IPlugin IPluginFactory "
+    "ListeningPort NotSent PaymentError PaymentPolicy PaymentRequest PaymentResult Plugin "
     "ProtocolFactory Reactor Refusal",
     "payments.payment": "Payment pay",
     "payments.quote": "Quote quote",

@@ -1,8 +1,8 @@
 """
 The errors of STREAM, each of which says whose fault it is.
 
-This module knows what can go wrong and nothing of how it is noticed. A refusal that is part of
-the protocol's ordinary life (a reject, a full window) is a value and never one of these.
+What is raised at a caller tells him what to do next, and never shows a secret. A refusal that is
+part of the protocol's ordinary life (a reject, a full window) is a value and never one of these.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ __all__ = [
     "IPlugin",
     "IPluginFactory",
     "ITotals",
+    "ListeningPort",
     "NotSent",
     "PaymentError",
     "PaymentPolicy",
@@ -136,6 +137,20 @@ class IPlugin(Interface):
 
     def unregisterProducer() -> None:
         """Nobody sends any more."""
+
+
+class ListeningPort(Protocol):
+    """What C{listen} gives (IListeningPort)."""
+
+    def getHost(self) -> Any:
+        """Where it listens: an address."""
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Listen no more, and end what came of it.
+
+        @return: fires when that is done.
+        """
 
 
 class Plugin(Protocol):

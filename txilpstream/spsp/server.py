@@ -1,8 +1,8 @@
 """
 SPSP (RFC 9), the side that is paid: credentials for whoever asks over HTTP.
 
-This module knows requests, and which account a path names; what the money is for, the connection
-tag tells the application when it comes. It keeps nothing of those who ask. Whoever asks for what
+Which account a path names is all that a question says; what the money is for, the connection tag
+tells the application when it comes. Nothing is kept of those who ask, and whoever asks for what
 there is not learns no more than that.
 
 SPSP must be spoken over https: give the server an endpoint with TLS, or put it behind a proxy.
@@ -17,11 +17,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -34,98 +34,17 @@ from txilpstream.crypto.credentials import Credentials, readOctets
 from txilpstream.errors import LocalError
 from txilpstream.http.client import textsOf
 from txilpstream.http.server import BODY_LIMIT, Connections
+from txilpstream.interfaces import ListeningPort, Reactor
 from txilpstream.logs import RareLog
 from txilpstream.spsp.client import CONTENT_TYPE, checkTimeout
 
 __all__ = ["SPSPResource", "SPSPServer", "accepts", "accountOf", "pathOf", "receiptsOf", "tagOf"]
-
-_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-_TAG: Final = re.compile("(?:[A-Za-z0-9_-]|~[0-9a-f]{2})*", re.ASCII)
-_EXCLUDED: Final = re.compile(r"0(?:\.0*)?", re.ASCII)
-_KINDS: Final = ("*/*", "application/*", CONTENT_TYPE)
-
-
-def tagOf(path: str) -> str:
-    """
-    The connection tag that stands for a path: no two paths have the same.
-
-    Letters, digits, C{_} and C{-} stand for themselves, and each octet of the others, in UTF-8, is
-    a tilde and two hex digits: C{bob/invoice-7} is C{bob~2finvoice-7}.
-    """
-    return "".join(chr(o) if o in _PLAIN else f"~{o:02x}" for o in path.encode("utf-8"))
-
-
-def accountOf(tag: str) -> str:
-    """
-    The path that a tag of L{tagOf} stands for.
-
-    @raise LocalError: if it stands for none.
-    """
-    if _TAG.fullmatch(tag) is not None:
-        octets = re.sub("~(..)", lambda found: chr(int(found[1], 16)), tag).encode("latin-1")
-        try:
-            path = octets.decode("utf-8")
-        except UnicodeDecodeError:
-            path = ""
-        if tagOf(path) == tag:
-            return path
-    raise LocalError(f"the tag {tag[:80]!r} was not made of an account's path")
-
-
-def accepts(headers: Headers) -> bool:
-    """Whether the C{Accept} header leaves room for our content type (RFC 9110 section 12.5.1)."""
-    values = textsOf(headers, b"Accept")
-    wishes = [wish for wish in ",".join(values).split(",") if wish.strip()]
-    best, isWanted = -1, not wishes
-    for wish in wishes:
-        kind, *parameters = (part.strip().lower() for part in wish.split(";"))
-        rank = _KINDS.index(kind) if kind in _KINDS else -1
-        if rank < 0 or rank < best:
-            continue
-        names = (parameter.partition("=") for parameter in parameters)
-        weights = [value.strip() for name, _, value in names if name.strip() == "q"]
-        isExcluded = any(_EXCLUDED.fullmatch(weight) for weight in weights)
-        isWanted = not isExcluded or (rank == best and isWanted)
-        best = rank
-    return isWanted
-
-
-def pathOf(postpath: Sequence[bytes]) -> str | None:
-    """Which account is asked for, an empty text for the default one; None if it can be none."""
-    segments = list(postpath)
-    if segments and not segments[-1]:
-        segments.pop()
-    if segments == [b".well-known", b"pay"]:
-        return ""
-    try:
-        names = [segment.decode("utf-8") for segment in segments]
-    except UnicodeDecodeError:
-        return None
-    for name in names:
-        if name in ("", ".", "..") or "/" in name or not name.isprintable():
-            return None
-    return "/".join(names)
-
-
-def receiptsOf(headers: Headers) -> tuple[bytes, bytes] | None:
-    """Nonce and secret of the receipts that are wanted, both empty for none; None if bad."""
-    nonces = textsOf(headers, b"Receipt-Nonce")
-    secrets = textsOf(headers, b"Receipt-Secret")
-    if not nonces and not secrets:
-        return b"", b""
-    if len(nonces) != 1 or len(secrets) != 1:
-        return None
-    nonce, secret = readOctets(nonces[0], 16), readOctets(secrets[0], 32)
-    return None if nonce is None or secret is None else (nonce, secret)
-
 
 LONGEST_TAG: Final = 100
 """Characters of a tag that is made of a path: it makes the address longer, which has 1023."""
 
 ANSWER_TIME: Final = 10.0
 """Seconds that accounts and credentials may take."""
-
-_log = Logger()
 
 _METHODS: Final = "GET, HEAD, OPTIONS"
 _HEADERS: Final = (
@@ -142,27 +61,28 @@ _PREFLIGHT: Final = (
     ("Access-Control-Max-Age", "86400"),
 )
 
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_TAG: Final = re.compile("(?:[A-Za-z0-9_-]|~[0-9a-f]{2})*", re.ASCII)
+_EXCLUDED: Final = re.compile(r"0(?:\.0*)?", re.ASCII)
+_KINDS: Final = ("*/*", "application/*", CONTENT_TYPE)
 
-@dataclass(slots=True, frozen=True)
-class _No:
-    """A refusal: its status, and what its body says."""
-
-    status: int
-    id: str
-    message: str
+_log = Logger()
 
 
-_NOT_FOUND: Final = _No(404, "InvalidReceiverError", "There is no such account")
-_NOT_ALLOWED: Final = _No(405, "MethodNotAllowed", f"Only {_METHODS} are allowed")
-_TOO_LONG: Final = _No(413, "ContentTooLarge", "A question has no content")
-_QUERY: Final = _No(400, "InvalidRequest", "A question has no query string")
-_RECEIPTS: Final = _No(
-    400,
-    "InvalidRequest",
-    "Receipt-Nonce has 16 octets and Receipt-Secret 32, in base64, and both are there or neither",
-)
-_NOT_ACCEPTABLE: Final = _No(406, "NotAcceptable", f"The answer would be {CONTENT_TYPE}")
-_UNAVAILABLE: Final = _No(503, "ServiceUnavailable", "The account cannot be paid now")
+class CredentialsGenerator(Protocol):
+    """What gives credentials: a StreamServer, or a StatelessReceiver."""
+
+    def generateCredentials(
+        self, *, connectionTag: str = "", receiptNonce: bytes = b"", receiptSecret: bytes = b""
+    ) -> Credentials:
+        """Make an address and a secret for one client."""
+
+
+class ServerEndpoint(Protocol):
+    """What provides Twisted's C{IStreamServerEndpoint}, as a type checker sees it."""
+
+    def listen(self, protocolFactory: Any, /) -> Deferred[Any]:
+        """As of C{IStreamServerEndpoint}."""
 
 
 class SPSPResource(Resource):
@@ -177,11 +97,11 @@ class SPSPResource(Resource):
 
     def __init__(
         self,
-        generator: Any,
-        accounts: Mapping[str, Any] | Callable[[str], Any] | None = None,
+        generator: CredentialsGenerator | Callable[..., Credentials | Deferred[Credentials]],
+        accounts: Mapping[str, Mapping[str, Any]] | Callable[[str], Any] | None = None,
         *,
         timeout: float = ANSWER_TIME,
-        reactor: IReactorTime | None = None,
+        reactor: Reactor | None = None,
     ) -> None:
         """
         @param generator: a L{StreamServer
@@ -200,12 +120,13 @@ class SPSPResource(Resource):
         if reactor is None:
             from twisted.internet import reactor as installed
 
-            reactor = IReactorTime(installed)
-        self._generate = getattr(generator, "generateCredentials", generator)
+            reactor = cast("Reactor", installed)
+        generate: Any = getattr(generator, "generateCredentials", generator)
+        self._generate = generate
         self._accounts = accounts
         self._timeout = checkTimeout(timeout)
-        self._reactor = reactor
-        self._rareLog = RareLog(reactor, _log)
+        self._reactor = cast("IReactorTime", reactor)
+        self._rareLog = RareLog(self._reactor, _log)
 
     def render(self, request: Any) -> int:
         """Answer a request, of whatever method."""
@@ -307,8 +228,8 @@ class SPSPServer:
 
     def __init__(
         self,
-        reactor: Any,
-        endpoint: IStreamServerEndpoint | str,
+        reactor: Reactor,
+        endpoint: ServerEndpoint | IStreamServerEndpoint | str,
         resource: Resource,
         *,
         maximumConnections: int = 500,
@@ -320,16 +241,17 @@ class SPSPServer:
         @raise LocalError: if the number is something else.
         """
         checkAmount("maximumConnections", maximumConnections, minimum=1)
-        self._factory = Connections(resource, reactor, maximumConnections)
-        self._endpoint = (
+        clock = cast("IReactorTime", reactor)
+        self._factory = Connections(resource, clock, maximumConnections)
+        self._endpoint: Any = (
             serverFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
         )
         self._sweeping = LoopingCall(self._factory.sweep)
-        self._sweeping.clock = reactor
-        self._listening: Deferred[IListeningPort] | None = None
-        self.port: IListeningPort | None = None
+        self._sweeping.clock = clock
+        self._listening: Deferred[ListeningPort] | None = None
+        self.port: ListeningPort | None = None
 
-    def listen(self) -> Deferred[IListeningPort]:
+    def listen(self) -> Deferred[ListeningPort]:
         """
         Begin to listen.
 
@@ -341,7 +263,7 @@ class SPSPServer:
         listening = self._listening = self._endpoint.listen(self._factory)
         return listening.addCallbacks(self._cbListening, self._ebListening)
 
-    def _cbListening(self, port: IListeningPort) -> IListeningPort:
+    def _cbListening(self, port: ListeningPort) -> ListeningPort:
         self._listening = None
         self.port = port
         self._sweeping.start(1.0, now=False)
@@ -365,3 +287,99 @@ class SPSPServer:
         self._sweeping.stop()
         self._factory.abort()
         return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+
+
+def tagOf(path: str) -> str:
+    """
+    The connection tag that stands for a path: no two paths have the same.
+
+    Letters, digits, C{_} and C{-} stand for themselves, and each octet of the others, in UTF-8, is
+    a tilde and two hex digits: C{bob/invoice-7} is C{bob~2finvoice-7}.
+    """
+    return "".join(chr(o) if o in _PLAIN else f"~{o:02x}" for o in path.encode("utf-8"))
+
+
+def accountOf(tag: str) -> str:
+    """
+    The path that a tag of L{tagOf} stands for.
+
+    @raise LocalError: if it stands for none.
+    """
+    if _TAG.fullmatch(tag) is not None:
+        octets = re.sub("~(..)", lambda found: chr(int(found[1], 16)), tag).encode("latin-1")
+        try:
+            path = octets.decode("utf-8")
+        except UnicodeDecodeError:
+            path = ""
+        if tagOf(path) == tag:
+            return path
+    raise LocalError(f"the tag {tag[:80]!r} was not made of an account's path")
+
+
+@dataclass(slots=True, frozen=True)
+class _No:
+    """A refusal: its status, and what its body says."""
+
+    status: int
+    id: str
+    message: str
+
+
+_NOT_FOUND: Final = _No(404, "InvalidReceiverError", "There is no such account")
+_NOT_ALLOWED: Final = _No(405, "MethodNotAllowed", f"Only {_METHODS} are allowed")
+_TOO_LONG: Final = _No(413, "ContentTooLarge", "A question has no content")
+_QUERY: Final = _No(400, "InvalidRequest", "A question has no query string")
+_RECEIPTS: Final = _No(
+    400,
+    "InvalidRequest",
+    "Receipt-Nonce has 16 octets and Receipt-Secret 32, in base64, and both are there or neither",
+)
+_NOT_ACCEPTABLE: Final = _No(406, "NotAcceptable", f"The answer would be {CONTENT_TYPE}")
+_UNAVAILABLE: Final = _No(503, "ServiceUnavailable", "The account cannot be paid now")
+
+
+def accepts(headers: Headers) -> bool:
+    """Whether the C{Accept} header leaves room for our content type (RFC 9110 section 12.5.1)."""
+    values = textsOf(headers, b"Accept")
+    wishes = [wish for wish in ",".join(values).split(",") if wish.strip()]
+    best, isWanted = -1, not wishes
+    for wish in wishes:
+        kind, *parameters = (part.strip().lower() for part in wish.split(";"))
+        rank = _KINDS.index(kind) if kind in _KINDS else -1
+        if rank < 0 or rank < best:
+            continue
+        names = (parameter.partition("=") for parameter in parameters)
+        weights = [value.strip() for name, _, value in names if name.strip() == "q"]
+        isExcluded = any(_EXCLUDED.fullmatch(weight) for weight in weights)
+        isWanted = not isExcluded or (rank == best and isWanted)
+        best = rank
+    return isWanted
+
+
+def pathOf(postpath: Sequence[bytes]) -> str | None:
+    """Which account is asked for, an empty text for the default one; None if it can be none."""
+    segments = list(postpath)
+    if segments and not segments[-1]:
+        segments.pop()
+    if segments == [b".well-known", b"pay"]:
+        return ""
+    try:
+        names = [segment.decode("utf-8") for segment in segments]
+    except UnicodeDecodeError:
+        return None
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or not name.isprintable():
+            return None
+    return "/".join(names)
+
+
+def receiptsOf(headers: Headers) -> tuple[bytes, bytes] | None:
+    """Nonce and secret of the receipts that are wanted, both empty for none; None if bad."""
+    nonces = textsOf(headers, b"Receipt-Nonce")
+    secrets = textsOf(headers, b"Receipt-Secret")
+    if not nonces and not secrets:
+        return b"", b""
+    if len(nonces) != 1 or len(secrets) != 1:
+        return None
+    nonce, secret = readOctets(nonces[0], 16), readOctets(secrets[0], 32)
+    return None if nonce is None or secret is None else (nonce, secret)
