@@ -46,10 +46,28 @@ class RareLog:
         self._log.warn(format + " [{count} since the last such line]", count=count + 1, **values)
 
 
-_LIKE_A_SECRET: Final = re.compile(r"(?=[a-z+/_-]*[0-9A-Z])[0-9A-Za-z+/_-]{20,}={0,2}")
-"""A word as long as half a secret, in hex or in base64; names and sentences have none."""
+_WITH_HEX: Final = r"[\w+/=-]*[0-9A-Fa-f]{16}[\w+/=-]*"
+"""A word with sixteen hex digits in a row, and what is joined to it, such as an option's name."""
+
+_HALF_A_SECRET: Final = r"(?=[a-z+/_-]*[0-9A-Z])[0-9A-Za-z+/_-]{20,}={0,2}"
+"""A word as long as half a secret in base64; names and sentences in small letters are none."""
+
+_LONG: Final = r"[\w+/=-]{32,}"
+"""Any word as long as a key in base64, whatever its letters."""
+
+_IN_PATHS: Final = re.compile(_WITH_HEX)
+_SHOWN: Final = re.compile(f"{_WITH_HEX}|{_HALF_A_SECRET}")
+_KEPT: Final = re.compile(f"{_WITH_HEX}|{_LONG}|{_HALF_A_SECRET}")
 
 
-def withoutSecrets(text: str) -> str:
-    """A text with whatever looks like a secret left out."""
-    return _LIKE_A_SECRET.sub("[not shown]", text)
+def withoutSecrets(text: str, *, isKept: bool = False, isPath: bool = False) -> str:
+    """
+    A text with whatever looks like a key, a token or a packet left out.
+
+    @param isKept: whether it is written to where it stays, and may be passed on: then long words
+        in small letters are left out too. On a terminal those are mostly paths, which whoever
+        mistyped one has to see.
+    @param isPath: whether it is a path and nothing else, which is one long word to this function:
+        then only hex digits are left out.
+    """
+    return (_IN_PATHS if isPath else _KEPT if isKept else _SHOWN).sub("[not shown]", text)

@@ -8,22 +8,24 @@ L{COMMANDS}. This module imports no reactor, and neither may a subcommand before
 from __future__ import annotations
 
 import os
-import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn, Protocol, TextIO
 
 from txilpstream._version import __version__
-from txilpstream.cli.commands import decode as decodecommand
-from txilpstream.cli.commands import demo as democommand
-from txilpstream.cli.commands import hub as hubcommand
-from txilpstream.cli.commands import pay as paycommand
-from txilpstream.cli.commands import ping as pingcommand
-from txilpstream.cli.commands import plot as plotcommand
-from txilpstream.cli.commands import quote as quotecommand
-from txilpstream.cli.commands import receive as receivecommand
-from txilpstream.cli.commands import serve as servecommand
+from txilpstream.cli.commands import (
+    decode,
+    demo,
+    hub,
+    pay,
+    ping,
+    plot,
+    quote,
+    receive,
+    serve,
+)
+from txilpstream.logs import withoutSecrets
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -46,20 +48,17 @@ class Command(Protocol):
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "decode": decodecommand,
-    "demo": democommand,
-    "hub": hubcommand,
-    "pay": paycommand,
-    "ping": pingcommand,
-    "plot": plotcommand,
-    "quote": quotecommand,
-    "receive": receivecommand,
-    "serve": servecommand,
+    "decode": decode,
+    "demo": demo,
+    "hub": hub,
+    "pay": pay,
+    "ping": ping,
+    "plot": plot,
+    "quote": quote,
+    "receive": receive,
+    "serve": serve,
 }
 """The subcommands by name."""
-
-_LIKE_A_SECRET: Final = re.compile(r"[0-9A-Za-z+/_=-]*[0-9A-Fa-f]{16}[0-9A-Za-z+/_=-]*")
-"""A word with sixteen hex digits in a row."""
 
 _INTERRUPTED: Final = 130
 """The exit status of a command that SIGINT ended, by the custom of shells."""
@@ -69,7 +68,7 @@ class _Parser(ArgumentParser):
     """Says what is wrong in one line, and never repeats what could be a secret."""
 
     def error(self, message: str) -> NoReturn:
-        message = _LIKE_A_SECRET.sub("[not shown]", message.replace("\n", " "))
+        message = withoutSecrets(message.replace("\n", " "))
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 

@@ -20,8 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.cli import main as cli
-from txilpstream.cli.commands import demo as democommand
+from txilpstream.cli.commands import demo
+from txilpstream.cli.main import COMMANDS, main
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.service.service import Options
 from txilpstream.test.support.connected import LEFT, RIGHT, run
@@ -264,10 +264,10 @@ class CommandTests(DocsTestCase):
             return 0
 
         with ExitStack() as stack:
-            for command in cli.COMMANDS.values():
+            for command in COMMANDS.values():
                 stack.enter_context(patch.object(command, "run", pretend))
             stack.enter_context(redirect_stdout(io.StringIO()))
-            return self.assertRaises(SystemExit, cli.main, words).code
+            return self.assertRaises(SystemExit, main, words).code
 
     def isThere(self, words: list[str]) -> bool:
         """Whether Python would find what it is to run."""
@@ -302,11 +302,11 @@ class CommandTests(DocsTestCase):
         given = shlex.split(before)[1:]
         self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(" ".join(given).encode())))
         printed = io.StringIO()
-        if cli.COMMANDS.get(words[0]) is democommand:
+        if COMMANDS.get(words[0]) is demo:
             printed.write(self.runDemo(words))
         else:
             with redirect_stdout(printed):
-                self.assertEqual(self.assertRaises(SystemExit, cli.main, words).code, 0)
+                self.assertEqual(self.assertRaises(SystemExit, main, words).code, 0)
         self.assertTrue(fits(shown, printed.getvalue()), f"{block} printed:\n{printed.getvalue()}")
 
     def runDemo(self, words: list[str]) -> str:

@@ -1,12 +1,14 @@
-"""Log lines that are kept rare."""
+"""Tests of C{txilpstream.logs}."""
 
 from __future__ import annotations
+
+from base64 import b64encode, urlsafe_b64encode
 
 from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.logs import INTERVAL, RareLog
+from txilpstream.logs import INTERVAL, RareLog, withoutSecrets
 from txilpstream.test.support.httppeers import Events
 
 
@@ -42,3 +44,51 @@ class RareLogTests(SynchronousTestCase):
         self.rareLog.warn("found")
         self.rareLog.warn("found")
         self.assertEqual(len(self.lines()), 2)
+
+
+class SecretTests(SynchronousTestCase):
+    """What could be a secret is not shown."""
+
+    def test_hidden(self) -> None:
+        """Keys in hex and in base64, tokens, packets, and what is joined to them."""
+        key = bytes(range(100, 132))
+        for secret in (
+            key.hex(),
+            key.hex().upper(),
+            key.hex()[:16],
+            f"--secret={key.hex()}",
+            f"user_{key.hex()}/x=1",
+            b64encode(key).decode("ascii"),
+            urlsafe_b64encode(key).decode("ascii"),
+            "kS9QkS9QkS9QkS9QkS9Q",
+            "ab01" * 16,
+            "18446744073709551615",
+            "qDvQ5m3ZyJp0TtBvHk2sQ6w8Lr4uYx1nCfEoGiKl",
+        ):
+            for isKept in (False, True):
+                text = withoutSecrets(f"it is {secret}!", isKept=isKept)
+                self.assertEqual(text, "it is [not shown]!", secret)
+
+    def test_kept(self) -> None:
+        """A long word in small letters is a path on a terminal, and may be a key in a file."""
+        text = "/home/alice/projects/interledger/receiver/secret"
+        self.assertEqual(withoutSecrets(text), text)
+        self.assertEqual(withoutSecrets(text, isKept=True), "[not shown]")
+        self.assertEqual(withoutSecrets("\u00e9" * 32, isKept=True), "[not shown]")
+
+    def test_path(self) -> None:
+        """A path has long words; a packet or a secret in the place of one has hex digits."""
+        path = "'/tmp/Tests/x1/_trial_temp/test_unreadable/tmpab12cd'"
+        self.assertEqual(withoutSecrets(path, isPath=True), path)
+        self.assertNotIn("0e1c", withoutSecrets(f"'0e1c{'00' * 12}'", isPath=True))
+
+    def test_shown(self) -> None:
+        for text in (
+            "test.alice.example.com",
+            "--slippage is '2'",
+            "takes 5000 units in all",
+            "the peer closed the connection",
+            "argument --max-source: expected one argument",
+        ):
+            for isKept in (False, True):
+                self.assertEqual(withoutSecrets(text, isKept=isKept), text)

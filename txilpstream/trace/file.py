@@ -1,8 +1,8 @@
 """
 A trace: everything that one end of a connection decided, as one JSON object a line.
 
-This module knows how a trace is written and read, and not what its events mean; the manual's page
-on traces says that. It imports no reactor.
+What its events mean is told in the manual's page on traces. A trace that cannot be written ends,
+and never the connection.
 
 What L{TraceWriter} is given is not trusted to be free of secrets: it writes numbers, booleans and
 text, never octets and never an object whose text it does not know, and of a text no part that is
@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from txilpstream.amounts import Ratio
 from txilpstream.errors import LocalError
+from txilpstream.logs import withoutSecrets
 
 __all__ = [
     "FORMAT",
@@ -54,9 +55,6 @@ _LONGEST_LINE: Final = 1 << 20
 
 _LONGEST_TEXT: Final = 500
 """Characters of one text; what others wrote could be longer."""
-
-_LIKE_A_SECRET: Final = re.compile(r"[\w+/=-]*[0-9A-Fa-f]{16}[\w+/=-]*|[\w+/=-]{32,}")
-"""A word with sixteen hex digits in a row, or as long as a key in base64."""
 
 _FRACTION: Final = re.compile(r"[0-9]+(/[0-9]+)?")
 """A number as text, which may be as long."""
@@ -217,7 +215,7 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        return value if len(value) < _SHORT else _withoutSecrets(value)
+        return value if len(value) < _SHORT else _shortened(value)
     if isinstance(value, int):  # an IntEnum is written as its number
         return int(value)
     if isinstance(value, Ratio):
@@ -231,12 +229,12 @@ def _plain(value: object) -> object:
     return f"[{kind.__name__} not shown]"
 
 
-def _withoutSecrets(text: str) -> str:
+def _shortened(text: str) -> str:
     if _FRACTION.fullmatch(text):
         return text
     if len(text) > _LONGEST_TEXT:
         text = text[:_LONGEST_TEXT] + "..."
-    return _LIKE_A_SECRET.sub("[not shown]", text)
+    return withoutSecrets(text, isKept=True)
 
 
 @dataclass(slots=True)

@@ -17,9 +17,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final, TextIO
 
+from txilpstream.cli.run import complain
 from txilpstream.crypto.keys import SECRET_LENGTH, SessionKeys, conditionOf
 from txilpstream.crypto.receipts import decodeReceipt
 from txilpstream.errors import DecodeError, ErrorCode
+from txilpstream.logs import withoutSecrets
 from txilpstream.wire import ilp
 from txilpstream.wire.frames import FRAME_TYPES, Frame, StreamReceipt, decodeFrames
 from txilpstream.wire.oer import readVarOctets, readVarUInt
@@ -313,8 +315,6 @@ SUMMARY: str = "show what is in an ILP packet and in the STREAM packet that it c
 _MAX_INPUT: Final = 1 << 20
 """Octets: many times the largest packet (33 kB), however it is written."""
 
-_LIKE_A_SECRET: Final = re.compile(r"[0-9A-Fa-f]{16}")
-
 
 def addArguments(parser: ArgumentParser) -> None:
     """Say which options there are."""
@@ -360,14 +360,14 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
         octets = _readInput(options.file)
     except OSError as error:
         name = "standard input" if options.file == "-" else repr(options.file)
-        if _LIKE_A_SECRET.search(name):  # or like a packet, which does not stand here either
+        if withoutSecrets(name, isPath=True) != name:  # nor does what is like a packet stand here
             name = "the file; packets and secrets are no file names"
         stderr.write(f"txilpstream decode: cannot read {name}: {error.strerror or error}\n")
         return 2
     try:
         tree = _inspect(octets, options)
     except DecodeError as error:
-        stderr.write(f"txilpstream decode: {error}\n")
+        complain(stderr, "decode", error)
         return 1
     if options.json:
         stdout.write(json.dumps(asPlain(tree)) + "\n")

@@ -11,12 +11,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from txilpstream.cli import destination as reaching
+from txilpstream.cli import destination
 from txilpstream.cli.destination import localPlugin, makePlugin, readDestination
 from txilpstream.cli.options import readStandardInput
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
-from txilpstream.logs import withoutSecrets
 from txilpstream.plugins.memory import MemoryPlugin
 from txilpstream.test.support.virtual import VirtualTestCase
 
@@ -34,7 +33,7 @@ class PluginTests(VirtualTestCase):
         self.assertTrue(localPlugin().startswith("btp+ws://:"))
         self.assertTrue(localPlugin().endswith("@127.0.0.1:7768"))
         self.assertNotEqual(localPlugin(), localPlugin())
-        self.patch(reaching, "hasBTP", lambda: False)
+        self.patch(destination, "hasBTP", lambda: False)
         self.assertTrue(localPlugin().endswith("@127.0.0.1:7771/"))
         with self.assertRaisesRegex(LocalError, r"txilpstream\[btp\]"):
             localPlugin(mustReceive=True)
@@ -76,15 +75,3 @@ class DestinationTests(VirtualTestCase):
             self.patch(sys, "stdin", stdin)
             with self.assertRaisesRegex(LocalError, "standard input"):
                 readStandardInput(Namespace(destination="-"))
-
-
-class ComplaintTests(VirtualTestCase):
-    """What could be a secret is not shown."""
-
-    def test_hidden(self) -> None:
-        for secret in (GOOD["shared_secret"], "ab01" * 16, "kS9QkS9QkS9QkS9QkS9Q"):
-            self.assertEqual(withoutSecrets(f"it is {secret}!"), "it is [not shown]!")
-
-    def test_shown(self) -> None:
-        for text in ("test.alice.example.com", "--slippage is '2'", "takes 5000 units in all"):
-            self.assertEqual(withoutSecrets(text), text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.cli import output as announcing
+from txilpstream.cli import output
 from txilpstream.cli.output import (
     LINE_INTERVAL,
     TERMINAL_INTERVAL,
@@ -75,7 +75,7 @@ class WordsTests(SynchronousTestCase):
         self.assertNotIn("txilpstream pay", self.listening({"spsp": "unix:/run/x"}))
 
     def test_withoutBTP(self) -> None:
-        self.patch(announcing, "hasBTP", lambda: False)
+        self.patch(output, "hasBTP", lambda: False)
         self.assertIn("needs the extra 'btp'", self.listening({}))
 
     def test_hub(self) -> None:

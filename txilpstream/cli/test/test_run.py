@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
-from txilpstream.cli import main as cli
+from txilpstream.cli.main import main
 from txilpstream.cli.run import Running
 
 ROOT = str(Path(txilpstream.__file__).resolve().parents[1])
@@ -139,7 +139,7 @@ class WrongWordsTests(SynchronousTestCase):
         """What the command does before it runs the reactor; status -1 if it would."""
         stdout, stderr = StringIO(), StringIO()
         with redirect_stdout(stdout), redirect_stderr(stderr):
-            status = self.assertRaises(SystemExit, cli.main, words).code
+            status = self.assertRaises(SystemExit, main, words).code
         return int(status or 0), stdout.getvalue(), stderr.getvalue()
 
     def test_oneLine(self) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
-from txilpstream.hub import server as local
+from txilpstream.hub import server
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.hub.connector import Hub
 from txilpstream.hub.server import LocalHub
@@ -86,7 +86,7 @@ class AdmissionTests(VirtualTestCase):
 
     def test_tooMany(self) -> None:
         """Whoever comes to a full table takes the place of somebody who has nothing to lose."""
-        with patch.object(local, "MOST_MADE", 2):
+        with patch.object(server, "MOST_MADE", 2):
             self.addressOf("t1")
             second = self.addressOf("t2")
             for account in self.hub.accounts.values():
@@ -165,5 +165,5 @@ class LifeTests(VirtualTestCase):
         self.local.addAccount("alice", plugin=ours)
         closed = self.local.close()
         self.assertNoResult(closed)
-        self.clock.advance(local.DISCONNECT_TIMEOUT)
+        self.clock.advance(server.DISCONNECT_TIMEOUT)
         self.successResultOf(closed)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Refusal
-from txilpstream.service import receiver as receiving
+from txilpstream.service import receiver
 from txilpstream.service.receiver import Accounts, Received, ReceivingFactory
 from txilpstream.transport.stream import StreamAddress
 
@@ -73,7 +73,7 @@ class LedgerTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """Accounts beyond the most are counted together."""
-        self.patch(receiving, "MOST_ACCOUNTS", 2)
+        self.patch(receiver, "MOST_ACCOUNTS", 2)
         accounts = self.accounts()
         for name in ("a", "b", "c", "d", "a"):
             accounts.credit(name, 5)

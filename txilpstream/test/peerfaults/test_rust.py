@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import U64_MAX, Ratio
-from txilpstream.crypto import keys as crypto
+from txilpstream.crypto import keys
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
@@ -191,7 +191,7 @@ class PeerWordTests(VirtualTestCase):
     def test_keysAreDerivedOnce(self) -> None:
         """interledger-rs: keys are derived anew for each packet."""
         counts: dict[str, int] = {}
-        self.patch(crypto, "AESGCM", counted(counts, "calls", AESGCM))
+        self.patch(keys, "AESGCM", counted(counts, "calls", AESGCM))
         pair = Pair({"maximumPacketAmount": 10})
         pair.keys = SessionKeys(bytes(32))
         pair.pay(1000, 20)

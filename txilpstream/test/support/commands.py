@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from txilpstream.cli.commands import serve as servecommand
+from txilpstream.cli.commands import serve
 from txilpstream.cli.run import Running
 
 __all__ = ["Begun", "CommandTestCase"]
@@ -97,7 +97,7 @@ class CommandTestCase(TestCase):
     async def serve(self, *words: str) -> tuple[Begun, str, dict[str, str]]:
         """A receiver with its hub; gives its URL, and the plugins that lead to it."""
         ports = ("--spsp=0", "--http=0", "--btp=0")
-        begun = self.begin(servecommand, "--json", f"--secret-file={self.secret}", *ports, *words)
+        begun = self.begin(serve, "--json", f"--secret-file={self.secret}", *ports, *words)
         said = (await begun.hear("listening"))["ports"]
         plugins = {"http": f"http://:some-token@{said['http']}/"}
         if "btp" in said:

@@ -20,7 +20,7 @@ import txilpstream
 from txilpstream.amounts import Ratio
 from txilpstream.errors import LocalError
 from txilpstream.session.configuration import SessionConfiguration, configure
-from txilpstream.trace import file as trace
+from txilpstream.trace import file
 from txilpstream.trace.file import FORMAT, VERSION, TraceEvent, TraceWriter, readHeader, readTrace
 
 START = 1_785_500_000.25
@@ -162,19 +162,19 @@ class WriterTests(SynchronousTestCase):
 
     def test_fullDisk(self) -> None:
         """A full disk ends the trace, is told once, and the session goes on."""
-        file = FullDisk(400)
-        writer = TraceWriter(file)
+        disk = FullDisk(400)
+        writer = TraceWriter(disk)
         for index in range(50):
             writer("packetSent", {"time": START + index, "sequence": index})
         writer.close()
         self.assertIn("No space left on device", str(writer.failure))
         said = self.flushLoggedErrors()
         self.assertEqual(said, [])  # a warning with a sentence, not a traceback
-        writes = file.writes
+        writes = disk.writes
         writer("packetSent", {"time": START + 99})
-        self.assertEqual(file.writes, writes)
+        self.assertEqual(disk.writes, writes)
         path = Path(self.mktemp())
-        path.write_text(file.getvalue())
+        path.write_text(disk.getvalue())
         self.assertEqual(next(readTrace(path)).data, {"sequence": 0})
 
     def test_logged(self) -> None:
@@ -185,7 +185,7 @@ class WriterTests(SynchronousTestCase):
             def warn(self, text: str, **values: object) -> None:
                 said.append(text.format(**values))
 
-        self.patch(trace, "_log", Log())
+        self.patch(file, "_log", Log())
         with TraceWriter(FullDisk(10)) as writer:
             writer("packetSent", {"time": START})
             writer("packetSent", {"time": START + 5})
@@ -364,5 +364,5 @@ class ImportTests(SynchronousTestCase):
 
     def test_public(self) -> None:
         """All names are there."""
-        for name in trace.__all__:
-            self.assertTrue(hasattr(trace, name), name)
+        for name in file.__all__:
+            self.assertTrue(hasattr(file, name), name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.trace import panels as plotaxes
+from txilpstream.trace import panels
 from txilpstream.trace.panels import (
     byteScaleOf,
     drawAmounts,
@@ -243,5 +243,5 @@ class UnitTests(SynchronousTestCase):
 
     def test_public(self) -> None:
         """All names are there."""
-        for name in plotaxes.__all__:
-            self.assertTrue(hasattr(plotaxes, name), name)
+        for name in panels.__all__:
+            self.assertTrue(hasattr(panels, name), name)

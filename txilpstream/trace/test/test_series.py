@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.trace import series as plotdata
+from txilpstream.trace import series
 from txilpstream.trace.file import TraceEvent, TraceHeader, TraceWriter
 from txilpstream.trace.series import (
     ABANDONED,
@@ -229,5 +229,5 @@ class TextTests(SynchronousTestCase):
 
     def test_public(self) -> None:
         """All names are there."""
-        for name in plotdata.__all__:
-            self.assertTrue(hasattr(plotdata, name), name)
+        for name in series.__all__:
+            self.assertTrue(hasattr(series, name), name)

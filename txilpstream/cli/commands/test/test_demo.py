@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txilpstream
-from txilpstream.cli.commands import demo as democommand
+from txilpstream.cli.commands import demo
 from txilpstream.cli.commands.demo import addArguments, run
 
 ROOT = str(Path(txilpstream.__file__).resolve().parents[1])
@@ -58,7 +58,7 @@ class ArgumentTests(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_bytes(b"x")
         kind = type("Unreadable", (), {"peek": unreadable, "close": lambda self: None})
-        names = vars(democommand)
+        names = vars(demo)
         names["open"] = lambda *_: kind()
         self.addCleanup(names.pop, "open")
         self.assertIn("cannot be read", self.assertRefused(f"--file={path}"))
