@@ -1,8 +1,7 @@
 """
 One account of a hub: whose it is, what it is owed, and what it may do.
 
-This file knows one account's money and limits; it forwards nothing and knows no plugin but by its
-interface. The balance is what the hub owes the account, in the account's units. What is in packets
+The balance is what the hub owes the account, in the account's units. What is in packets
 that wait for an answer is held: a balance less what is held never falls below its minimum.
 """
 
@@ -78,7 +77,7 @@ class HubAccount:
     @ivar options: its L{AccountOptions}.
     @ivar balance: what the hub owes it, in its units; negative if it owes the hub.
     @ivar held: in its packets that wait for an answer.
-    @ivar promised: in packets to it that wait for an answer.
+    @ivar heldFor: in packets to it that wait for an answer.
     @ivar totalSent: in its packets that were fulfilled.
     @ivar totalReceived: in packets to it that it fulfilled.
     @ivar outlets: the ways to it, the best first.
@@ -102,7 +101,7 @@ class HubAccount:
         self.options = options
         self.balance = 0
         self.held = 0
-        self.promised = 0
+        self.heldFor = 0
         self.totalSent = 0
         self.totalReceived = 0
         self.outlets: list[Outlet] = []
@@ -119,11 +118,11 @@ class HubAccount:
         "balance",
         "configuration",
         "held",
+        "heldFor",
         "isMade",
         "name",
         "options",
         "outlets",
-        "promised",
         "totalReceived",
         "totalSent",
     )
@@ -136,7 +135,7 @@ class HubAccount:
     @property
     def isIdle(self) -> bool:
         """Whether nothing would be lost if it were forgotten."""
-        return not (self.balance or self.held or self.promised or self.isConnected)
+        return not (self.balance or self.held or self.heldFor or self.isConnected)
 
     def takePacket(self, now: float) -> bool:
         """

@@ -1,7 +1,7 @@
 """
 The books of a hub: what is held for packets under way, and what moves when one is fulfilled.
 
-This file moves money and knows no packets. The accounts' balances and the hub's own position add
+The accounts' balances and the hub's own position add
 up to nothing, in each asset, at every moment.
 """
 
@@ -59,9 +59,9 @@ class Hold:
 
 class Books:
     """
-    All promises, and what the hub has gained and lost.
+    All holds, and what the hub has gained and lost.
 
-    @ivar promises: those that are not settled.
+    @ivar holds: those that are not settled.
     @ivar position: what the hub itself has gained or lost, by asset, in its units.
     """
 
@@ -75,7 +75,7 @@ class Books:
         """Set a packet's money aside; False, and nothing is changed, if there is not so much."""
         if not hold.source.hold(hold.amount):
             return False
-        hold.destination.promised += hold.outAmount
+        hold.destination.heldFor += hold.outAmount
         self.holds[hold] = None
         return True
 
@@ -84,7 +84,7 @@ class Books:
         del self.holds[hold]
         source, destination = hold.source, hold.destination
         amount, outAmount = hold.amount, hold.outAmount
-        destination.promised -= outAmount
+        destination.heldFor -= outAmount
         if not isFulfilled:
             source.release(amount)
         elif amount:
@@ -112,7 +112,7 @@ class Books:
             totals[asset] = totals.get(asset, 0) + account.balance
             sent = sum(hold.amount for hold in self.holds if hold.source is account)
             to = sum(each.outAmount for each in self.holds if each.destination is account)
-            assert (account.held, account.promised) == (sent, to), account.name
+            assert (account.held, account.heldFor) == (sent, to), account.name
             assert minimum is None or account.balance - account.held >= minimum, account.name
             assert account.balance == account.totalReceived - account.totalSent, account.name
         assert not any(totals.values()), totals

@@ -1,9 +1,9 @@
 """
-The hub itself: what becomes of a packet on its way from one account to another.
+The connector: what becomes of a packet between one account and another.
 
 Money is held when a packet comes, and moves only with a fulfillment whose hash is the packet's
-condition; what moves is written in C{books}. A hub answers for its own address space and knows no
-routes but those it was told.
+condition; what moves is written in C{books}. Each packet is settled once, with an answer or without
+one. A hub answers for its own address space, and has no routes but those that it was told.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from twisted.python.failure import Failure
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio, rateBetween
 from txilpstream.errors import DecodeError, LocalError
-from txilpstream.hub.accounts import HubAccount
+from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.books import Books, Hold
 from txilpstream.hub.outlet import Full, Outlet
-from txilpstream.hub.routing import Directory
+from txilpstream.hub.routing import Routes
 from txilpstream.interfaces import NotSent
+from txilpstream.waiters import Waiters
+from txilpstream.wire.address import checkAddress, join
 from txilpstream.wire.ildcp import DESTINATION
 from txilpstream.wire.ilp import (
     ERROR_NAMES,
@@ -55,7 +57,7 @@ SWEEP: Final = 0.1
 """Seconds between two looks for packets whose time is over."""
 
 
-class Hub(Directory):
+class Hub:
     """
     A connector between accounts.
 
@@ -81,16 +83,69 @@ class Hub(Directory):
         """
         if prices is not None and rates is not None:
             raise LocalError("give prices or rates, not both")
-        super().__init__(address)
+        self.address = checkAddress(address)
+        self.accounts: dict[str, HubAccount] = {}
         self.books = Books()
+        self._routes: Routes[HubAccount] = Routes()
         self._reactor = reactor
         self._wallClock = wallClock
         known = dict(prices or {})
         self._rates = rates or (lambda source, to: rateBetween(source, to, known))
         self._call: IDelayedCall | None = None
         self._isStopping = False
-        self._drained: list[Deferred[None]] = []
+        self._drained: Waiters[None] = Waiters()
         self._rejects = {code: rejectWith(code, self.address) for code in ERROR_NAMES}
+
+    # --- Accounts -----------------------------------------------------------------------------
+
+    def addAccount(
+        self,
+        name: str,
+        options: AccountOptions | None = None,
+        *,
+        routes: tuple[str, ...] = (),
+        isMade: bool = False,
+    ) -> HubAccount:
+        """
+        Make an account; L{attach} gives it a way in and out.
+
+        @param routes: prefixes of addresses beyond it; its own address leads to it anyway.
+        @param isMade: whether it was made on first use.
+        @raise LocalError: if there is one of this name, or something is not valid.
+        """
+        if name in self.accounts:
+            raise LocalError(f"there is an account {name!r} already")
+        address = join(self.address, name)
+        account = HubAccount(name, address, options or AccountOptions(), isMade)
+        try:
+            for prefix in (address, *routes):
+                self._routes.add(prefix, account)
+        except LocalError:
+            self._routes.remove(account)
+            raise
+        self.accounts[name] = account
+        return account
+
+    def removeAccount(self, account: HubAccount) -> None:
+        """
+        Forget an account.
+
+        @raise LocalError: if something would be lost with it.
+        """
+        if account.balance or account.held or account.heldFor:
+            raise LocalError(
+                f"the account {account.name!r} has a balance of {account.balance}, or packets "
+                "under way: settle it first"
+            )
+        for outlet in account.outlets:
+            outlet.close()
+        account.outlets.clear()
+        self._routes.remove(account)
+        del self.accounts[account.name]
+
+    def find(self, address: str) -> HubAccount | None:
+        """Which account is next on the path to an address; None if there is none."""
+        return self._routes.find(address)
 
     def attach(self, account: HubAccount, plugin: Any) -> Outlet:
         """
@@ -217,9 +272,7 @@ class Hub(Directory):
     def _settle(self, hold: Hold, isFulfilled: bool) -> None:
         self.books.settle(hold, isFulfilled)
         if self._drained and not self.books.holds:
-            drained, self._drained = self._drained, []
-            for deferred in drained:
-                deferred.callback(None)
+            self._drained.fire(None)
 
     def _sweep(self) -> None:
         """Give up the packets whose time is over."""
@@ -244,9 +297,7 @@ class Hub(Directory):
         self._isStopping = True
         if not self.books.holds:
             return succeed(None)
-        drained: Deferred[None] = Deferred(self._drained.remove)
-        self._drained.append(drained)
-        return drained
+        return self._drained.add()
 
     def close(self) -> None:
         """Give all plugins back; what still waits for an answer is given up."""

@@ -35,7 +35,7 @@ class ForwardTests(HubTestCase):
         self.assertEqual((got.executionCondition, got.expiresAt), (CONDITION, EPOCH + 29))
         self.assertEqual((self.alice.balance, self.bob.balance), (-70, 70))
         self.assertEqual((self.alice.totalSent, self.bob.totalReceived), (70, 70))
-        self.assertEqual((self.alice.held, self.bob.promised), (0, 0))
+        self.assertEqual((self.alice.held, self.bob.heldFor), (0, 0))
 
     def test_rejected(self) -> None:
         """A reject is handed on as it is, and nothing moves."""
@@ -59,7 +59,7 @@ class ForwardTests(HubTestCase):
         self.answers["bob"] = lambda: answer
         answered = self.send("alice", prepareTo("test.hub.bob", 40))
         self.assertNoResult(answered)
-        self.assertEqual((self.alice.held, self.bob.promised, self.alice.balance), (40, 40, 0))
+        self.assertEqual((self.alice.held, self.bob.heldFor, self.alice.balance), (40, 40, 0))
         answer.callback(encodeFulfill(PREIMAGE))
         self.successResultOf(answered)
         self.assertEqual((self.alice.held, self.bob.balance), (0, 40))
