@@ -53,7 +53,8 @@ async def main(reactor: Any, kind: str) -> None:
     if kind == "btp":
         plugin = BTPServerPlugin(reactor)
         btp = BTPServer(reactor, endpoint, lambda name, token: plugin)
-        port = (await btp.listen()).getHost().port
+        await btp.start()
+        port = btp.port.getHost().port  # type: ignore[union-attr]
         where = f"btp+ws://:{TOKEN}@127.0.0.1:{port}"
     else:
         plugin = HTTPPlugin(reactor, None, endpoint=endpoint, incomingToken=TOKEN)

@@ -202,7 +202,7 @@ def checkHTTP(octets: bytes) -> None:
         lambda token: answerer if token == "token" else None,
         wallClock=lambda: NOW,
     )
-    server.listen()
+    server.start()
     channel = PrepareChannel(server)
     transport = connect(clock, channel)
     middle = len(octets) // 2

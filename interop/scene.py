@@ -138,7 +138,7 @@ class SceneTestCase(TestCase):
             btp=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
             http=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
         )
-        await self.local.listen()
+        await self.local.start()
         self.addCleanup(self.local.close)
 
     def tearDown(self) -> None:
@@ -213,7 +213,7 @@ class SceneTestCase(TestCase):
         self.local = LocalHub(
             reactor, self.hub, btp=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         )
-        await self.local.listen()
+        await self.local.start()
         self.addCleanup(self.local.close)
 
     async def accountBehind(

@@ -87,7 +87,7 @@ class ClientTests(PathTestCase):
         """A hub that is not open refuses a token that it does not know."""
         door = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         closed = LocalHub(reactor, self.hub, btp=door, isOpen=False)
-        await closed.listen()
+        await closed.start()
         self.addCleanup(closed.close)
         closed.addAccount("payee", token="right")
         where = f"btp+ws://:{{}}@127.0.0.1:{closed.btpPort.getHost().port}"

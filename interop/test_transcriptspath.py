@@ -114,7 +114,8 @@ class PluginTests(Recording):
         transcript = begin(peer, "path", told)
         endpoint = TappedEndpoint(reactor)
         end = WireEnd(told, reactor, endpoint)
-        port = await end.server.listen()
+        await end.server.start()
+        port = end.server.port
         self.addCleanup(end.server.stop)
         address = f"127.0.0.1:{port.getHost().port}"
         where = f"btp+ws://:{TOKEN}@{address}" if kind == "btp" else f"http://{address}/ilp"

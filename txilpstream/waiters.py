@@ -1,5 +1,6 @@
 """
-One-shot waiting: Deferreds of those who wait for something that happens once, or ends.
+Waiting: Deferreds of those who wait for something that happens once, or ends, and a call that is
+delayed.
 
 Whoever is told may ask again at once, and may cancel others: what is fired is what waited when it
 began, and each is called at most once.
@@ -7,13 +8,14 @@ began, and each is called at most once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-__all__ = ["Waiters", "atMost"]
+__all__ = ["Timer", "Waiters", "atMost"]
 
 T = TypeVar("T")
 
@@ -71,3 +73,37 @@ def atMost(seconds: float, wait: Deferred[Any], reactor: IReactorTime) -> Deferr
     """Wait for a Deferred, whatever its outcome; it is cancelled when time is up."""
     wait.addTimeout(seconds, reactor)
     return DeferredList([wait], consumeErrors=True)
+
+
+class Timer:
+    """
+    A delayed call whose moment may be moved.
+
+    @ivar isSet: whether it will call.
+    """
+
+    __slots__ = ("_call", "_function", "_reactor")
+
+    def __init__(self, reactor: IReactorTime, function: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._function = function
+        self._call: IDelayedCall | None = None
+
+    @property
+    def isSet(self) -> bool:
+        return self._call is not None
+
+    def set(self, delay: float) -> None:
+        """Call so many seconds from now, and not when it was said before."""
+        self.stop()
+        self._call = self._reactor.callLater(delay, self._fire)
+
+    def stop(self) -> None:
+        """Do not call."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _fire(self) -> None:
+        self._call = None
+        self._function()

@@ -14,7 +14,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -92,8 +97,6 @@ class LocalHub:
     Listens, and admits accounts.
 
     @ivar hub: the L{Hub}.
-    @ivar btpPort: what listens for BTP; None if nothing does.
-    @ivar httpPort: the same for HTTP.
     """
 
     def __init__(
@@ -113,8 +116,6 @@ class LocalHub:
         @param options: of accounts that are made so.
         """
         self.hub = hub
-        self.btpPort: Any = None
-        self.httpPort: Any = None
         self._reactor = reactor
         self._isOpen = isOpen
         self._options = options or AccountOptions()
@@ -134,6 +135,16 @@ class LocalHub:
 
             self._http = HTTPServer(reactor, http, self.admitHTTP)
 
+    @property
+    def btpPort(self) -> IListeningPort | None:
+        """What listens for BTP; None if nothing does."""
+        return None if self._btp is None else self._btp.port
+
+    @property
+    def httpPort(self) -> IListeningPort | None:
+        """What listens for ILP over HTTP; None if nothing does."""
+        return None if self._http is None else self._http.port
+
     # --- Accounts -----------------------------------------------------------------------------
 
     def addAccount(
@@ -149,7 +160,7 @@ class LocalHub:
         Make an account.
 
         @param token: with which it may come; without one it cannot.
-        @param plugin: a way to it that this side opens; L{listen} connects it.
+        @param plugin: a way to it that this side opens; L{start} connects it.
         @param routes: prefixes of addresses beyond it.
         @raise LocalError: if the name or the token is taken, or something is not valid.
         """
@@ -220,7 +231,7 @@ class LocalHub:
 
     # --- The whole ----------------------------------------------------------------------------
 
-    def listen(self) -> Deferred[None]:
+    def start(self) -> Deferred[None]:
         """
         Open the doors, and the ways that this side opens.
 
@@ -230,14 +241,14 @@ class LocalHub:
         self._isOver = False
         for plugin in self._plugins:
             self._connect(plugin, FIRST_RETRY)
-        listening: Deferred[None] = Deferred.fromCoroutine(self._listen())
-        return listening.addErrback(self._ebListen)
+        starting: Deferred[None] = Deferred.fromCoroutine(self._start())
+        return starting.addErrback(self._ebStart)
 
-    async def _listen(self) -> None:
+    async def _start(self) -> None:
         if self._btp is not None:
-            self.btpPort = await self._btp.listen()
+            await self._btp.start()
         if self._http is not None:
-            self.httpPort = await self._http.listen()
+            await self._http.start()
 
     def _connect(self, plugin: Any, delay: float) -> None:
         """Connect a plugin; if it cannot be, try again after so many seconds."""
@@ -255,8 +266,8 @@ class LocalHub:
         later = min(2 * delay, LONGEST_RETRY)
         self._retries[plugin] = self._reactor.callLater(delay, self._connect, plugin, later)
 
-    def _ebListen(self, failure: Any) -> Any:
-        return self.close().addCallback(lambda _: failure)
+    def _ebStart(self, failure: Failure) -> Deferred[Any]:
+        return self._close().addCallback(lambda _: failure)
 
     def stop(self) -> Deferred[None]:
         """
@@ -264,14 +275,10 @@ class LocalHub:
 
         @return: fires when nothing is left.
         """
-        return self.hub.drain().addCallback(lambda _: self.close())
+        return self.hub.drain().addCallback(lambda _: self._close())
 
-    def close(self) -> Deferred[None]:
-        """
-        Close everything now.
-
-        @return: fires when nothing is left.
-        """
+    def _close(self) -> Deferred[None]:
+        """Close everything now, whatever waits for an answer."""
         self._isOver = True
         for retry in self._retries.values():
             if retry.active():
@@ -280,7 +287,6 @@ class LocalHub:
         self.hub.close()
         ending = [server.stop() for server in (self._btp, self._http) if server is not None]
         ending += [plugin.disconnect() for plugin in self._plugins]
-        self.btpPort = self.httpPort = None
         done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
         done.addTimeout(DISCONNECT_TIMEOUT, self._reactor)
         return done.addBoth(lambda _: None)

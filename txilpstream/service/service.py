@@ -148,7 +148,7 @@ class ReceiverService(Service):
             resource = SPSPResource(self.server, named, reactor=self._reactor)
             endpoint = _endpoint(self._reactor, "--spsp", settings.spsp)
             spsp = SPSPServer(self._reactor, endpoint, resource)
-            await spsp.listen()
+            await spsp.start()
             self.spsp = spsp
         _log.info("{address} can be paid", address=self.account.address)
 
@@ -159,7 +159,7 @@ class ReceiverService(Service):
         ours, theirs = memoryPair(reactor)
         await ours.connect()
         self.local.addAccount(RECEIVER, settings.own, plugin=theirs)
-        await self.local.listen()
+        await self.local.start()
         return ours
 
     async def _openAccount(self, plugin: Any) -> Account:

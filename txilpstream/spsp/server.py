@@ -251,11 +251,11 @@ class SPSPServer:
         self._listening: Deferred[ListeningPort] | None = None
         self.port: ListeningPort | None = None
 
-    def listen(self) -> Deferred[ListeningPort]:
+    def start(self) -> Deferred[None]:
         """
         Begin to listen.
 
-        @return: fires with the port; fails as the endpoint does, or with L{LocalError} if this
+        @return: fires when this listens; fails as the endpoint does, or with L{LocalError} if it
             listens already.
         """
         if self._listening is not None or self.port is not None:
@@ -263,11 +263,10 @@ class SPSPServer:
         listening = self._listening = self._endpoint.listen(self._factory)
         return listening.addCallbacks(self._cbListening, self._ebListening)
 
-    def _cbListening(self, port: ListeningPort) -> ListeningPort:
+    def _cbListening(self, port: ListeningPort) -> None:
         self._listening = None
         self.port = port
         self._sweeping.start(1.0, now=False)
-        return port
 
     def _ebListening(self, failure: Failure) -> Failure:
         self._listening = None

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.waiters import Waiters, atMost
+from txilpstream.waiters import Timer, Waiters, atMost
 
 
 class WaitersTests(SynchronousTestCase):
@@ -109,3 +109,40 @@ class AtMostTests(SynchronousTestCase):
         clock.advance(0.2)
         self.successResultOf(over)
         self.assertEqual(len(cancelled), 1)
+
+
+class TimerTests(SynchronousTestCase):
+    """One call, at the moment that was said last."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.called: list[float] = []
+        self.timer = Timer(self.clock, lambda: self.called.append(self.clock.seconds()))
+
+    def test_moved(self) -> None:
+        """Earlier or later, only the last moment holds."""
+        for delay in (5, 9, 2):
+            self.timer.set(delay)
+            self.assertTrue(self.timer.isSet)
+        self.clock.advance(2)
+        self.assertFalse(self.timer.isSet)
+        self.clock.advance(20)
+        self.assertEqual(self.called, [2])
+
+    def test_stopped(self) -> None:
+        self.timer.stop()
+        self.timer.set(1)
+        self.timer.stop()
+        self.assertFalse(self.timer.isSet)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.timer.set(1)
+        self.clock.advance(1)
+        self.assertEqual(self.called, [1])
+
+    def test_again(self) -> None:
+        """What is called may set it anew."""
+        both = Timer(self.clock, lambda: (self.called.append(0), both.set(1)))
+        both.set(1)
+        self.clock.pump([1, 1])
+        self.assertEqual(self.called, [0, 0])
+        both.stop()

@@ -60,7 +60,7 @@ async def main(
     say = Announcements(stdout, isJSON=options.json)
     settings = readSettings(options)
     local = localHubFor(reactor, settings)
-    await local.listen()
+    await local.start()
     ports = {}
     if local.btpPort is not None:
         ports["btp"] = portOf(local.btpPort)

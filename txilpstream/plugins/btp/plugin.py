@@ -1,7 +1,12 @@
-"""Carried out of another file."""
+"""
+BTP plugins from descriptions: one that calls its peer by a URL, or one that listens for it.
+
+A token stands in no error.
+"""
 
 from __future__ import annotations
 
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -9,9 +14,10 @@ from txilpstream.errors import LocalError
 from txilpstream.interfaces import IPluginFactory
 from txilpstream.plugins.btp.client import BTPClientPlugin
 from txilpstream.plugins.btp.link import BTPLink
+from txilpstream.plugins.btp.server import BTPServerPlugin
 from txilpstream.plugins.registry import callWithParts
 
-__all__ = ["BTPPluginFactory", "_readSeconds"]
+__all__ = ["BTPPluginFactory"]
 
 
 @implementer(IPluginFactory)
@@ -61,15 +67,11 @@ class BTPPluginFactory:
     def _makeListening(
         self, reactor: IReactorTime, *, listen: str, token: str, timeout: str = "30"
     ) -> BTPLink:
-        from twisted.internet.endpoints import serverFromString
-
-        from txilpstream.plugins.btp.server import BTPListeningPlugin
-
         try:
             endpoint = serverFromString(reactor, listen)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError):
             raise LocalError("listen= is not a server endpoint that Twisted knows") from None
-        return BTPListeningPlugin(reactor, endpoint, token, connectTimeout=_readSeconds(timeout))
+        return BTPServerPlugin(reactor, endpoint, token, connectTimeout=_readSeconds(timeout))
 
 
 def _readSeconds(text: str) -> float:

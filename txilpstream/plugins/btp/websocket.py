@@ -1,10 +1,9 @@
 """
-WebSocket (RFC 6455) as both ends do it once they are connected: binary messages, nothing else.
+WebSocket (RFC 6455) for BTP: both handshakes, and then binary messages and nothing else.
 
-This module knows frames, silence and full sockets; how the ends shake hands is in C{handshake},
-and what the messages are it refuses to know. The frames are C{wsproto}'s, and what that leaves to
-its user is here. The size of a message is checked chunk by chunk before it is joined. Text, a wrong
-frame, or an end that stays silent closes.
+The frames are C{wsproto}'s, and what that leaves to its user is here. The size of a message is
+checked chunk by chunk before it is joined, and a handshake before it is read. Text, a wrong frame,
+or an end that stays silent closes. A peer that does not read costs no more than L{OVERHANG}.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import (
@@ -33,6 +32,8 @@ from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 from zope.interface import implementer
 
+from txilpstream.waiters import Timer, Waiters
+
 __all__ = [
     "CLOSE_TIME",
     "HANDSHAKE_LIMIT",
@@ -49,72 +50,6 @@ __all__ = [
     "WebSocket",
     "encodeBinary",
 ]
-
-_XOR: Final = [bytes(octet ^ key for octet in range(256)) for key in range(256)]
-"""For each octet of a masking key, what becomes of every octet."""
-
-
-def encodeBinary(data: bytes, maskingKey: bytes = b"") -> bytes:
-    """
-    Write a whole binary message as one frame.
-
-    @param maskingKey: four octets, unpredictable and used once, from a client; from a server none.
-    """
-    length = len(data)
-    bit = 128 if maskingKey else 0
-    if length < 126:
-        head = b"\x82%c" % (bit | length)
-    elif length < 65536:
-        head = b"\x82%c%c%c" % (bit | 126, length >> 8, length & 255)
-    else:
-        head = b"\x82%c%b" % (bit | 127, length.to_bytes(8, "big"))
-    if not maskingKey:
-        return head + data
-    masked = bytearray(data)
-    for offset, key in enumerate(maskingKey):
-        masked[offset::4] = masked[offset::4].translate(_XOR[key])
-    return head + maskingKey + masked
-
-
-SMALL_READ: Final = 4096
-"""Octets to be read at once where messages are small."""
-
-LARGE_READ: Final = 65536
-"""The same where the last one was larger than that."""
-
-
-class JoinedMessage:
-    """
-    A message that is not complete.
-
-    @ivar readSize: octets to be read at once from now on.
-    """
-
-    __slots__ = ("_data", "readSize")
-
-    def __init__(self) -> None:
-        self._data: bytes | bytearray = b""
-        self.readSize = SMALL_READ
-
-    def add(self, event: BytesMessage, maximum: int) -> bool:
-        """Add a chunk, unless the message would be longer than the maximum."""
-        chunk = event.data
-        if len(self._data) + len(chunk) > maximum:
-            return False
-        if not self._data:
-            self._data = chunk
-        elif isinstance(self._data, bytearray):
-            self._data += chunk
-        else:
-            self._data = bytearray(self._data) + chunk
-        return True
-
-    def take(self) -> bytes:
-        """Return what was joined, and begin the next."""
-        data, self._data = self._data, b""
-        self.readSize = LARGE_READ if len(data) > SMALL_READ else SMALL_READ
-        return bytes(data)
-
 
 MAXIMUM_MESSAGE: Final = 65536
 """Octets: twice what the largest ILP packet needs."""
@@ -137,6 +72,12 @@ CLOSE_TIME: Final = 5.0
 OVERHANG: Final = 4 * 1024 * 1024
 """Octets that may be written while the socket is full; then the peer does not read at all."""
 
+SMALL_READ: Final = 4096
+"""Octets to be read at once where messages are small."""
+
+LARGE_READ: Final = 65536
+"""The same where the last one was larger than that."""
+
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
@@ -145,6 +86,11 @@ POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
 
 _SHAKING, _OPEN, _CLOSING, _ENDED = range(4)
+
+_SUBPROTOCOL: Final = "btp"
+"""The one that is chosen if a client offers it; JavaScript's offers none."""
+
+_REASONS: Final = {400: "Bad Request", 403: "Forbidden", 426: "Upgrade Required"}
 
 
 class SocketOwner(Protocol):
@@ -166,42 +112,6 @@ class SocketOwner(Protocol):
         """The socket is closed for good, once, whether it was ever open or not."""
 
 
-def _addToHead(head: bytearray, data: bytes) -> int:
-    """Return where a head ends: 0 if that is still to come, more than the limit if it is long."""
-    start = max(0, len(head) - 3)
-    head += data
-    end = head.find(b"\r\n\r\n", start)
-    if end < 0:
-        return 0 if len(head) <= HANDSHAKE_LIMIT else HANDSHAKE_LIMIT + 1
-    return end + 4
-
-
-class _Timer:
-    """The one delayed call of a socket, whose next moment may be moved."""
-
-    __slots__ = ("_call", "_function", "_reactor")
-
-    def __init__(self, reactor: IReactorTime, function: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._function = function
-        self._call: IDelayedCall | None = None
-
-    def set(self, delay: float) -> None:
-        """Call so many seconds from now, and not when it was said before."""
-        self.stop()
-        self._call = self._reactor.callLater(delay, self._fire)
-
-    def stop(self) -> None:
-        """Do not call."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def _fire(self) -> None:
-        self._call = None
-        self._function()
-
-
 @implementer(IPushProducer)
 class WebSocket(protocol.Protocol):
     """
@@ -216,6 +126,11 @@ class WebSocket(protocol.Protocol):
     @ivar isClient: whether this end masks what it sends (RFC 6455 section 5.3).
     @ivar isFull: whether the socket has more to write than it should.
     """
+
+    isClient = False
+    _randomBytes: Callable[[int], bytes]  # clients have it
+    # Any: what is registered with and asked of it is in no single interface of Twisted's
+    transport: Any
 
     def __init__(
         self,
@@ -243,14 +158,9 @@ class WebSocket(protocol.Protocol):
         self._silentLooks = 0
         self._overhang = 0
         self._why = ""
-        self._timer = _Timer(reactor, self._look)
+        self._timer = Timer(reactor, self._look)
         self._isLost = False
-        self._lost: list[Deferred[None]] = []
-
-    isClient = False
-    _randomBytes: Callable[[int], bytes]  # clients have it
-    # Any: what is registered with and asked of it is in no single interface of Twisted's
-    transport: Any
+        self._lost: Waiters[None] = Waiters()
 
     def connectionMade(self) -> None:
         """Begin: small packets leave at once, and the handshake has its time."""
@@ -344,9 +254,7 @@ class WebSocket(protocol.Protocol):
         self._message.take()
         self._isLost = True
         self.owner.socketLost(self._why or str(reason.value))
-        lost, self._lost = self._lost, []
-        for deferred in lost:
-            deferred.callback(None)
+        self._lost.fire(None)
 
     def whenLost(self) -> Deferred[None]:
         """
@@ -354,11 +262,7 @@ class WebSocket(protocol.Protocol):
 
         @return: fires when the socket is closed and its owner knows.
         """
-        if self._isLost:
-            return succeed(None)
-        deferred: Deferred[None] = Deferred()
-        self._lost.append(deferred)
-        return deferred
+        return succeed(None) if self._isLost else self._lost.add()
 
     def pauseProducing(self) -> None:
         """The socket is full; a transport says so at each write while it is."""
@@ -454,12 +358,6 @@ class WebSocket(protocol.Protocol):
                 self._fail(int(event.code), "the peer sent a wrong frame")
 
 
-_SUBPROTOCOL: Final = "btp"
-"""The one that is chosen if a client offers it; JavaScript's offers none."""
-
-_REASONS: Final = {400: "Bad Request", 403: "Forbidden", 426: "Upgrade Required"}
-
-
 class ServerWebSocket(WebSocket):
     """
     The end that was called.
@@ -494,26 +392,6 @@ class ServerWebSocket(WebSocket):
             lines.append("Sec-WebSocket-Version: 13")
         self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii"))
         self.end(f"the WebSocket handshake was refused with {status}")
-
-
-def _judge(head: bytes) -> tuple[int, bytes, Connection | None]:
-    """Return the status of a refusal, or 0 with the answer that accepts and what follows it."""
-    handshake = H11Handshake(ConnectionType.SERVER)
-    try:
-        handshake.receive_data(head)
-        request = next(handshake.events())
-        assert isinstance(request, Request)
-        if any(name.lower() == b"origin" for name, _ in request.extra_headers):
-            return 403, b"", None
-        chosen = _SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None
-        answer = handshake.send(AcceptConnection(subprotocol=chosen))
-        return 0, answer, handshake.connection
-    except RemoteProtocolError as error:
-        hint = error.event_hint
-        wanted = hint.status_code if isinstance(hint, RejectConnection) else 400
-        return wanted if wanted in _REASONS else 400, b"", None
-    except Exception:  # such as a header whose characters wsproto cannot read
-        return 400, b"", None
 
 
 class ClientWebSocket(WebSocket):
@@ -572,3 +450,92 @@ class ClientWebSocket(WebSocket):
             self.opened(connection)
             if rest:
                 self.framesReceived(rest)
+
+
+def _judge(head: bytes) -> tuple[int, bytes, Connection | None]:
+    """Return the status of a refusal, or 0 with the answer that accepts and what follows it."""
+    handshake = H11Handshake(ConnectionType.SERVER)
+    try:
+        handshake.receive_data(head)
+        request = next(handshake.events())
+        assert isinstance(request, Request)
+        if any(name.lower() == b"origin" for name, _ in request.extra_headers):
+            return 403, b"", None
+        chosen = _SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None
+        answer = handshake.send(AcceptConnection(subprotocol=chosen))
+        return 0, answer, handshake.connection
+    except RemoteProtocolError as error:
+        hint = error.event_hint
+        wanted = hint.status_code if isinstance(hint, RejectConnection) else 400
+        return wanted if wanted in _REASONS else 400, b"", None
+    except Exception:  # such as a header whose characters wsproto cannot read
+        return 400, b"", None
+
+
+def _addToHead(head: bytearray, data: bytes) -> int:
+    """Return where a head ends: 0 if that is still to come, more than the limit if it is long."""
+    start = max(0, len(head) - 3)
+    head += data
+    end = head.find(b"\r\n\r\n", start)
+    if end < 0:
+        return 0 if len(head) <= HANDSHAKE_LIMIT else HANDSHAKE_LIMIT + 1
+    return end + 4
+
+
+class JoinedMessage:
+    """
+    A message that is not complete.
+
+    @ivar readSize: octets to be read at once from now on.
+    """
+
+    __slots__ = ("_data", "readSize")
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+        self.readSize = SMALL_READ
+
+    def add(self, event: BytesMessage, maximum: int) -> bool:
+        """Add a chunk, unless the message would be longer than the maximum."""
+        chunk = event.data
+        if len(self._data) + len(chunk) > maximum:
+            return False
+        if not self._data:
+            self._data = chunk
+        elif isinstance(self._data, bytearray):
+            self._data += chunk
+        else:
+            self._data = bytearray(self._data) + chunk
+        return True
+
+    def take(self) -> bytes:
+        """Return what was joined, and begin the next."""
+        data, self._data = self._data, b""
+        self.readSize = LARGE_READ if len(data) > SMALL_READ else SMALL_READ
+        return bytes(data)
+
+
+_XOR: Final = [bytes(octet ^ key for octet in range(256)) for key in range(256)]
+"""For each octet of a masking key, what becomes of every octet."""
+
+
+def encodeBinary(data: bytes, maskingKey: bytes = b"") -> bytes:
+    """
+    Write a whole binary message as one frame.
+
+    @param maskingKey: four octets, unpredictable and used once, from a client; from a server none.
+    """
+    length = len(data)
+    bit = 128 if maskingKey else 0
+    if length < 126:
+        head = b"\x82%c" % (bit | length)
+    elif length < 65536:
+        head = b"\x82%c%c%c" % (bit | 126, length >> 8, length & 255)
+    else:
+        head = b"\x82%c%b" % (bit | 127, length.to_bytes(8, "big"))
+    if not maskingKey:
+        return head + data
+    masked = bytearray(data)
+    for offset, key in enumerate(maskingKey):
+        masked[offset::4] = masked[offset::4].translate(_XOR[key])
+    return head + maskingKey + masked

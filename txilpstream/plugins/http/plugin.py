@@ -1,8 +1,7 @@
 """
 ILP over HTTP (RFC 35): a plugin that sends Prepares as requests and takes them as a server.
 
-This module knows how the two halves make one plugin, and how both are described by a string; each
-half stands in a module of its own. RFC 35's asynchronous mode, in which a reply comes as a request
+RFC 35's asynchronous mode, in which a reply comes as a request
 of its own, is spoken by no deployed peer and not here: C{mode} is where it would be chosen. Tokens
 and URLs stand in no error and no log line; hosts do.
 """
@@ -30,6 +29,7 @@ from txilpstream.plugins.base import PluginBase, tokenMatches
 from txilpstream.plugins.http.client import HTTPSender
 from txilpstream.plugins.http.server import HTTPServer
 from txilpstream.plugins.registry import callWithParts
+from txilpstream.waiters import Waiters
 
 __all__ = ["HTTPPlugin", "HTTPPluginFactory"]
 
@@ -94,7 +94,8 @@ class HTTPPlugin(PluginBase):
         if endpoint is not None:
             self._server = HTTPServer(reactor, endpoint, self._admit, wallClock=wallClock)
         self._isConnected = False
-        self._ending: list[Deferred[None]] | None = None
+        self._isEnding = False
+        self._ended: Waiters[None] = Waiters()
 
     @property
     def port(self) -> IListeningPort | None:
@@ -112,19 +113,14 @@ class HTTPPlugin(PluginBase):
         """
         if self._isConnected:
             return succeed(None)
-        if self._ending is not None:
-            ended: Deferred[None] = Deferred()
-            self._ending.append(ended)
-            return ended.addCallback(lambda _: self.connect())
+        if self._isEnding:
+            return self._ended.add().addCallback(lambda _: self.connect())
         if self._server is not None:
-            return self._server.listen().addCallback(self._cbListening)
+            return self._server.start().addCallback(self._begin)
         self._begin()
         return succeed(None)
 
-    def _cbListening(self, port: IListeningPort) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
+    def _begin(self, _: None = None) -> None:
         self._isConnected = True
         if self._sender is not None:
             self._sender.start()
@@ -140,21 +136,16 @@ class HTTPPlugin(PluginBase):
         """
         if self._isConnected:
             self._isConnected = False
-            self._ending = []
+            self._isEnding = True
             halves = [half for half in (self._sender, self._server) if half is not None]
             gatherResults([half.stop() for half in halves]).addCallback(self._cbEnded)
-        elif self._server is not None and self._ending is None:
+        elif self._server is not None and not self._isEnding:
             self._server.stop()
-        if self._ending is None:
-            return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._ending.append(ended)
-        return ended
+        return self._ended.add() if self._isEnding else succeed(None)
 
     def _cbEnded(self, results: list[None]) -> None:
-        ending, self._ending = self._ending or [], None
-        for ended in ending:
-            ended.callback(None)
+        self._isEnding = False
+        self._ended.fire(None)
 
     def isConnected(self) -> bool:
         """Whether packets can be sent or taken; a peer that cannot be reached changes nothing."""

@@ -36,6 +36,7 @@ from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.logs import RareLog
+from txilpstream.waiters import Waiters
 from txilpstream.wire.ilp import rejectWith
 
 __all__ = [
@@ -308,14 +309,14 @@ class HTTPServer:
         self._sweeping.clock = reactor
         self._listening: Deferred[IListeningPort] | None = None
         self._stopDeadline = 0.0
-        self._waiting: list[Deferred[None]] = []
+        self._stopped: Waiters[None] = Waiters()
         self._head = b""
 
-    def listen(self) -> Deferred[IListeningPort]:
+    def start(self) -> Deferred[None]:
         """
         Begin to listen.
 
-        @return: fires with the port; fails as the endpoint does, or with L{LocalError} if this
+        @return: fires when this listens; fails as the endpoint does, or with L{LocalError} if it
             listens already or is being stopped.
         """
         if self._listening is not None or self.port is not None or self.isStopping:
@@ -324,11 +325,10 @@ class HTTPServer:
         listening = self._listening = self._endpoint.listen(_Factory(self))
         return listening.addCallbacks(self._cbListening, self._ebListening)
 
-    def _cbListening(self, port: IListeningPort) -> IListeningPort:
+    def _cbListening(self, port: IListeningPort) -> None:
         self._listening = None
         self.port = port
         self._sweeping.start(SWEEP_INTERVAL, now=False)
-        return port
 
     def _ebListening(self, failure: Failure) -> Failure:
         self._listening = None
@@ -346,10 +346,9 @@ class HTTPServer:
             self._listening.cancel()
         if self.port is None and not self.isStopping:
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
+        stopped = self._stopped.add()
         if self.port is None or self.isStopping:
-            return waiting
+            return stopped
         self.isStopping = True
         self._stopDeadline = self.reactor.seconds() + STOP_TIME
         closed: object = self.port.stopListening()
@@ -360,7 +359,7 @@ class HTTPServer:
             closed.addBoth(self._cbPortClosed)
         else:
             self._cbPortClosed(None)
-        return waiting
+        return stopped
 
     def _cbPortClosed(self, result: object) -> None:
         if isinstance(result, Failure):
@@ -378,9 +377,7 @@ class HTTPServer:
         if self.isStopping and self.port is None and not self.connections:
             self.isStopping = False
             self._sweeping.stop()
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
+            self._stopped.fire(None)
 
     def makeRoom(self) -> bool:
         """Whether one more connection can be; another may be lost for it."""

@@ -401,9 +401,9 @@ class ListenTests(VirtualTestCase):
         server = self.serve("tcp:8080")
         self.successResultOf(server.stop())
         for _ in range(2):
-            port = self.successResultOf(server.listen())
-            self.assertIs(server.port, port)
-            self.failureResultOf(server.listen(), LocalError)
+            self.successResultOf(server.start())
+            self.assertIsNot(server.port, None)
+            self.failureResultOf(server.start(), LocalError)
             self.successResultOf(server.stop())
             self.assertIs(server.port, None)
         self.assertEqual([each[0] for each in self.reactor.tcpServers], [8080] * 2)
@@ -412,14 +412,14 @@ class ListenTests(VirtualTestCase):
         """Listening can be given up, and may fail."""
         endpoint = Endpoint()
         server = self.serve(endpoint)
-        listening = server.listen()
-        self.failureResultOf(server.listen(), LocalError)
+        listening = server.start()
+        self.failureResultOf(server.start(), LocalError)
         self.successResultOf(server.stop())
         self.failureResultOf(listening, CancelledError)
         self.assertEqual(endpoint.cancelled, 1)
         endpoint = Endpoint()
         server = self.serve(endpoint)
-        listening = server.listen()
+        listening = server.start()
         endpoint.listening.errback(CannotListenError("", 80, OSError()))
         self.failureResultOf(listening, CannotListenError)
         self.successResultOf(server.stop())
@@ -427,7 +427,7 @@ class ListenTests(VirtualTestCase):
     def test_sweep(self) -> None:
         """It looks after its connections while it listens, with one timer."""
         server = self.serve("tcp:8080")
-        self.successResultOf(server.listen())
+        self.successResultOf(server.start())
         factory = self.reactor.tcpServers[0][1]
         transport: Any = StringTransport()
         protocol = factory.buildProtocol(None)
@@ -452,7 +452,8 @@ class SocketTests(TestCase):
         generator = Generator()
         resource = SPSPResource(generator, {"bob": {"connectionTag": "1"}}, reactor=reactor)
         server = SPSPServer(reactor, "tcp:0:interface=127.0.0.1", resource)
-        port: Any = await server.listen()
+        await server.start()
+        port: Any = server.port
         self.addCleanup(server.stop)
         url = f"http://127.0.0.1:{port.getHost().port}/"
         credentials = await resolve(

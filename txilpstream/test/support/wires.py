@@ -31,7 +31,7 @@ class WireEnd:
     """
     A server of one kind.
 
-    @ivar server: listens once C{server.listen()} is called.
+    @ivar server: listens once C{server.start()} is called.
     """
 
     def __init__(self, told: dict[str, Any], reactor: Any, endpoint: IStreamServerEndpoint) -> None:
@@ -83,7 +83,7 @@ def playWire(transcript: dict[str, Any]) -> None:
     clock = Clock()
     endpoint = Endpoint()
     end = WireEnd(transcript["end"], clock, endpoint)
-    end.server.listen()
+    end.server.start()
     transport = RawTransport()
     protocol = endpoint.factory.buildProtocol(None)
     protocol.makeConnection(transport)

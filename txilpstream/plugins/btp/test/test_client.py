@@ -41,7 +41,7 @@ class ClientTestCase(VirtualTestCase):
         self.logins: list[tuple[str, str]] = []
         self.isAdmitting = True
         self.server = BTPServer(self.clock, self.network.server, self.admit)
-        self.successResultOf(self.server.listen())
+        self.successResultOf(self.server.start())
         self.plugin = self.make()
         self.log: list[LogEvent] = []
         observer = cast(ILogObserver, self.log.append)

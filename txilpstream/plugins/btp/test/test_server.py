@@ -1,4 +1,4 @@
-"""The BTP server: who may log in, and how little it costs who does not."""
+"""Tests of C{txilpstream.plugins.btp.server}: who may log in, and how little others cost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from wsproto.events import BytesMessage
 from zope.interface.verify import verifyObject
 
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
+from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.base import tokenMatches
 from txilpstream.plugins.btp.client import BTPClientPlugin
-from txilpstream.plugins.btp.plugin import BTPPluginFactory
 from txilpstream.plugins.btp.server import (
-    BTPListeningPlugin,
     BTPServer,
     BTPServerPlugin,
 )
@@ -307,9 +305,9 @@ class ListeningTests(ServerTestCase):
     """The server's own life."""
 
     def test_life(self) -> None:
-        port = self.successResultOf(self.server.listen())
-        self.assertIs(self.server.port, port)
-        self.assertRaises(LocalError, self.server.listen)
+        self.successResultOf(self.server.start())
+        self.assertIsNotNone(self.server.port)
+        self.failureResultOf(self.server.start(), LocalError)
         logged, waiting = self.logIn(), self.call()
         done = self.server.stop()
         self.assertIsNone(self.server.port)
@@ -323,7 +321,7 @@ class ListeningTests(ServerTestCase):
         self.successResultOf(done)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.successResultOf(self.server.stop())
-        self.successResultOf(self.server.listen())
+        self.successResultOf(self.server.start())
         self.logIn()
 
     def test_cancelledStop(self) -> None:
@@ -344,7 +342,7 @@ class ListeningTests(ServerTestCase):
                 return beginning
 
         server = BTPServer(self.clock, Slow(), self.admit)  # type: ignore[arg-type]
-        listening = server.listen()
+        listening = server.start()
         self.successResultOf(server.stop())
         beginning.callback(self.successResultOf(network.server.listen(server)))
         self.failureResultOf(listening, ConnectionEnded)
@@ -362,7 +360,7 @@ class ListeningTests(ServerTestCase):
                 return succeed(Port())
 
         server = BTPServer(self.clock, Endpoint(), self.admit)  # type: ignore[arg-type]
-        server.listen()
+        server.start()
         self.successResultOf(server.stop())
 
 
@@ -428,7 +426,6 @@ class SocketTests(TestCase):
 
     async def test_bothWays(self) -> None:
         """Many packets, both ways, a cut, and a way back."""
-        from twisted.internet import reactor
 
         far = BTPServerPlugin(reactor)
         far.registerDataHandler(bytes.upper)
@@ -437,8 +434,8 @@ class SocketTests(TestCase):
             TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
             lambda account, token: far if tokenMatches("tok:en", token) else None,
         )
-        port = await server.listen()
-        url = f"btp+ws://alice:tok%3Aen@127.0.0.1:{cast(Any, port.getHost()).port}/path"
+        await server.start()
+        url = f"btp+ws://alice:tok%3Aen@127.0.0.1:{cast(Any, server.port).getHost().port}/path"
         near = BTPClientPlugin(reactor, url)
         near.registerDataHandler(lambda data: data[::-1])
         await near.connect()
@@ -455,15 +452,16 @@ class SocketTests(TestCase):
         self.assertFalse(near.isConnected())
 
     async def test_refused(self) -> None:
-        from twisted.internet import reactor
 
         server = BTPServer(
             reactor,
             TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
             lambda account, token: None,
         )
-        port = await server.listen()
-        near = BTPClientPlugin(reactor, f"ws://:x@127.0.0.1:{cast(Any, port.getHost()).port}")
+        await server.start()
+        near = BTPClientPlugin(
+            reactor, f"ws://:x@127.0.0.1:{cast(Any, server.port).getHost().port}"
+        )
         await self.assertFailure(near.connect(), ConnectionEnded)
         await server.stop()
         await self.assertFailure(near.connect(), ConnectionEnded)
@@ -475,7 +473,7 @@ class ListeningPluginTests(VirtualTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.network = Network(self.clock)
-        self.plugin = BTPListeningPlugin(self.clock, self.network.server, "token")
+        self.plugin = BTPServerPlugin(self.clock, self.network.server, "token")
         self.peer = self.call("token")
 
     def call(self, token: str) -> BTPClientPlugin:
@@ -492,7 +490,7 @@ class ListeningPluginTests(VirtualTestCase):
 
     def test_interface(self) -> None:
         verifyObject(IPlugin, self.plugin)
-        self.assertRaises(LocalError, BTPListeningPlugin, self.clock, self.network.server, "")
+        self.assertRaises(LocalError, BTPServerPlugin, self.clock, self.network.server, "")
 
     def test_met(self) -> None:
         first, second = self.plugin.connect(), self.plugin.connect()
@@ -536,7 +534,7 @@ class ListeningPluginTests(VirtualTestCase):
             def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
                 return fail(CannotListenError("127.0.0.1", 1, OSError("in use")))
 
-        plugin = BTPListeningPlugin(self.clock, Busy(), "token")  # type: ignore[arg-type]
+        plugin = BTPServerPlugin(self.clock, Busy(), "token")  # type: ignore[arg-type]
         self.failureResultOf(plugin.connect(), CannotListenError)
         self.failureResultOf(plugin.connect(), CannotListenError)
 
@@ -571,70 +569,3 @@ class ListeningPluginTests(VirtualTestCase):
         self.network.flush()
         self.successResultOf(done)
         self.assertNoResult(waiting)
-
-
-class FactoryTests(TestCase):
-    """Plugins from strings."""
-
-    def setUp(self) -> None:
-        self.factory = BTPPluginFactory()
-
-    def make(self, *args: str, **kwargs: str) -> Any:
-        """Make a plugin."""
-        return self.factory.fromString(reactor, *args, **kwargs)
-
-    def test_interface(self) -> None:
-        verifyObject(IPluginFactory, self.factory)
-
-    async def test_meet(self) -> None:
-        """A listener and a client, over a real socket."""
-        listener = self.make(listen="tcp:0:interface=127.0.0.1", token="t", timeout="60")
-        waiting = listener.connect()
-        port = listener.server.port.getHost().port
-        client = self.make(f"btp+ws://:t@127.0.0.1:{port}", timeout="60")
-        await client.connect()
-        await waiting
-        listener.registerDataHandler(bytes.upper)
-        self.assertEqual(await client.sendData(b"a"), b"A")
-        await client.disconnect()
-        client = self.make(url=f"ws://127.0.0.1:{port}", account="alice", token="t")
-        await client.connect()
-        await client.disconnect()
-        await listener.disconnect()
-
-    async def test_name(self) -> None:
-        """Without an endpoint of its own the plugin resolves the host and dials."""
-        listener = self.make(listen="tcp:0:interface=127.0.0.1", token="t")
-        waiting = listener.connect()
-        port = listener.server.port.getHost().port
-        client = self.make(f"btp+ws://:t@localhost:{port}")
-        await client.connect()
-        await waiting
-        await client.disconnect()
-        await listener.disconnect()
-        secure = self.make(f"btp+wss://:t@localhost:{port}")
-        await self.assertFailure(secure.connect(), ConnectionEnded)
-
-    def test_insecure(self) -> None:
-        self.assertRaises(LocalError, self.make, "ws://example.com")
-        self.assertRaises(LocalError, self.make, "ws://example.com", insecure="no")
-        self.make("ws://example.com", insecure="yes")
-
-    def test_badParts(self) -> None:
-        for args, kwargs, text in (
-            ((), {}, "url"),
-            (("http://secret",), {}, "btp+wss://"),
-            (("ws://localhost", "b"), {}, "positional"),
-            (("ws://localhost",), {"colour": "red"}, "colour"),
-            (("ws://localhost",), {"insecure": "perhaps"}, "perhaps"),
-            (("ws://localhost",), {"timeout": "0"}, "'0'"),
-            (("ws://localhost",), {"timeout": "-1"}, "'-1'"),
-            ((), {"listen": "tcp:0"}, "token"),
-            ((), {"listen": "tcp:0", "token": ""}, "token"),
-            ((), {"listen": "secret:1", "token": "t"}, "endpoint"),
-            ((), {"listen": "tcp:secret", "token": "t"}, "endpoint"),
-            ((), {"listen": "tcp", "token": "t"}, "endpoint"),
-        ):
-            error = self.assertRaises(LocalError, self.make, *args, **kwargs)
-            self.assertIn(text, str(error))
-            self.assertNotIn("secret", str(error))

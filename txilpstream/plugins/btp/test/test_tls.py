@@ -66,7 +66,8 @@ class TLSTests(TestCase):
         far.registerDataHandler(bytes.upper)
         endpoint = SSL4ServerEndpoint(reactor, 0, self.certificate.options(), interface="127.0.0.1")
         self.server = BTPServer(reactor, endpoint, lambda account, token: far)
-        port: Any = await self.server.listen()
+        await self.server.start()
+        port: Any = self.server.port
         return port.getHost().port
 
     async def test_trusted(self) -> None:

@@ -48,7 +48,7 @@ class ServerTestCase(VirtualTestCase):
         self.events = Events()
         globalLogPublisher.addObserver(self.events)
         self.addCleanup(globalLogPublisher.removeObserver, self.events)
-        self.successResultOf(self.server.listen())
+        self.successResultOf(self.server.start())
 
     def admit(self, token: str) -> Answerer | None:
         """Know one token."""
@@ -475,13 +475,13 @@ class StopTests(ServerTestCase):
         self.successResultOf(stopped)
 
     def test_again(self) -> None:
-        self.failureResultOf(self.server.listen(), LocalError)
+        self.failureResultOf(self.server.start(), LocalError)
         self.endpoint.port.stopped = Deferred()
         stopped = self.server.stop()
-        self.failureResultOf(self.server.listen(), LocalError)
+        self.failureResultOf(self.server.start(), LocalError)
         self.endpoint.port.stopped.callback(None)
         self.successResultOf(stopped)
-        self.successResultOf(self.server.listen())
+        self.successResultOf(self.server.start())
         self.assertStatus(200, makeRequest())
 
     def test_portFails(self) -> None:
@@ -492,15 +492,15 @@ class StopTests(ServerTestCase):
     def test_cannotListen(self) -> None:
         self.successResultOf(self.server.stop())
         self.endpoint.error = ZeroDivisionError()
-        self.failureResultOf(self.server.listen(), ZeroDivisionError)
+        self.failureResultOf(self.server.start(), ZeroDivisionError)
         self.successResultOf(self.server.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_stoppedBeforeItListens(self) -> None:
         self.successResultOf(self.server.stop())
         self.endpoint.later = Deferred()
-        listening = self.server.listen()
-        self.failureResultOf(self.server.listen(), LocalError)
+        listening = self.server.start()
+        self.failureResultOf(self.server.start(), LocalError)
         self.successResultOf(self.server.stop())
         self.failureResultOf(listening, CancelledError)
 
