@@ -141,8 +141,13 @@ class TimerTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """What is called may set it anew."""
-        both = Timer(self.clock, lambda: (self.called.append(0), both.set(1)))
-        both.set(1)
+
+        def again() -> None:
+            self.called.append(self.clock.seconds())
+            timer.set(1)
+
+        timer = Timer(self.clock, again)
+        timer.set(1)
         self.clock.pump([1, 1])
-        self.assertEqual(self.called, [0, 0])
-        both.stop()
+        self.assertEqual(self.called, [1, 2])
+        timer.stop()
