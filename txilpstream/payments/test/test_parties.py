@@ -304,7 +304,8 @@ class SocketTests(TestCase):
         server = StreamServer(right, reactor=reactor)
         await server.listen(StreamFactory.forProtocol(Recorder))
         shop = SPSPServer(reactor, "tcp:0:interface=127.0.0.1", SPSPResource(server))
-        port: Any = await shop.listen()
+        await shop.start()
+        port: Any = shop.port
         url = f"http://127.0.0.1:{port.getHost().port}/alice"
         account = await Account.open(reactor, left)
         told = await quote(account, url, sourceAmount=1000)
