@@ -261,7 +261,8 @@ class SPSPServer:
         if self._listening is not None or self.port is not None:
             return fail(LocalError("this server listens already: stop it first"))
         listening = self._listening = self._endpoint.listen(self._factory)
-        return listening.addCallbacks(self._cbListening, self._ebListening)
+        started: Deferred[None] = listening.addCallbacks(self._cbListening, self._ebListening)
+        return started
 
     def _cbListening(self, port: ListeningPort) -> None:
         self._listening = None

@@ -1,5 +1,5 @@
 """
-The receiving end of C{transports.py}, in a process of its own.
+The receiving end of C{plugins.py}, in a process of its own.
 
 It listens on a free port, prints where and with which credentials, and answers each line on its
 standard input with the processor time that it has used; at the end of the input it ends.
@@ -54,8 +54,8 @@ async def main(reactor: Any, kind: str) -> None:
         plugin = BTPServerPlugin(reactor)
         btp = BTPServer(reactor, endpoint, lambda name, token: plugin)
         await btp.start()
-        port = btp.port.getHost().port  # type: ignore[union-attr]
-        where = f"btp+ws://:{TOKEN}@127.0.0.1:{port}"
+        listening: Any = btp.port
+        where = f"btp+ws://:{TOKEN}@127.0.0.1:{listening.getHost().port}"
     else:
         plugin = HTTPPlugin(reactor, None, endpoint=endpoint, incomingToken=TOKEN)
     account = await Account.open(reactor, plugin, address="test.server")

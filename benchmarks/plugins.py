@@ -42,7 +42,7 @@ class Peer:
 
     def __init__(self, kind: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("transportpeer.py")), kind],
+            [sys.executable, str(Path(__file__).with_name("pluginpeer.py")), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
