@@ -1,8 +1,8 @@
 """
 How a plugin is found from a string, the way Twisted finds endpoints.
 
-This module knows descriptions and asks Twisted's plugin system for factories; it imports none of
-them. Errors name only a description's prefix: what follows may hold secrets.
+Twisted's plugin system is asked for the factories, and none is imported here. Errors name only a
+description's prefix: what follows may hold secrets.
 """
 
 from __future__ import annotations
@@ -88,8 +88,15 @@ def callWithParts(
     Call what makes a plugin with the parts of a description.
 
     @param function: takes the reactor, then the parts.
-    @raise LocalError: if the function does not take these parts.
+    @raise LocalError: if the function does not take these parts, or one is no text.
     """
+    parts: list[object] = [*arguments, *keywords.values()]
+    for part in parts:
+        if not isinstance(part, str):
+            raise LocalError(
+                f"a part of a description of a {prefix!r} plugin is of type {type(part).__name__}: "
+                "each must be a str"
+            )
     try:
         bound = signature(function).bind(reactor, *arguments, **keywords)
     except TypeError as error:
@@ -144,8 +151,15 @@ def pluginFromString(
         kind takes; see L{splitDescription}. Or a plain URL, such as C{"btp+ws://:token@host:7768"},
         whose scheme begins with the prefix.
     @param isInsecure: whether a plain URL may be one without encryption to another machine.
-    @raise LocalError: if no plugin has the prefix, or the parts are not what it takes.
+    @raise LocalError: if it is no text, no plugin has the prefix, or the parts are not what it
+        takes.
     """
+    given: object = description
+    if not isinstance(given, str):
+        raise LocalError(
+            f"the description of a plugin is of type {type(given).__name__}: it must be a str, "
+            "such as 'memory:name'"
+        )
     isURL = _URL.match(description)
     if isURL:
         prefix = "http" if isURL[1] == "https" else isURL[1]

@@ -1,4 +1,4 @@
-"""How a command reaches the network."""
+"""Tests of C{txilpstream.cli.destination}: how a command reaches the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that pay read and show."""
+"""Tests of C{txilpstream.cli.options}: what the commands that pay read and show."""
 
 from __future__ import annotations
 

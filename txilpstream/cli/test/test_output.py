@@ -1,4 +1,4 @@
-"""What a command that goes on says."""
+"""Tests of C{txilpstream.cli.output}: what a command that goes on says."""
 
 from __future__ import annotations
 

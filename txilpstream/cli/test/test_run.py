@@ -1,5 +1,6 @@
 """
-How commands end: wrong words, signals, and what goes wrong underneath, as processes.
+Tests of C{txilpstream.cli.run}: how commands end: wrong words, signals, and what goes wrong
+underneath, as processes.
 """
 
 from __future__ import annotations

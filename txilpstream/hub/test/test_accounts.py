@@ -1,4 +1,4 @@
-"""What may be said of a hub's account."""
+"""Tests of C{txilpstream.hub.accounts}: what may be said of a hub's account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The hub: what becomes of a packet on its way from one account to another."""
+"""
+Tests of C{txilpstream.hub.connector}: the hub: what becomes of a packet on its way from one account
+to another.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits while a plugin is full."""
+"""Tests of C{txilpstream.hub.outlet}: what waits while a plugin is full."""
 
 from __future__ import annotations
 

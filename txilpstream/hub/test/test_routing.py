@@ -1,4 +1,4 @@
-"""Which account is next."""
+"""Tests of C{txilpstream.hub.routing}: which account is next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hub with doors: who is admitted, and under which name."""
+"""Tests of C{txilpstream.hub.server}: a hub with doors: who is admitted, and under which name."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """
-Prepares on their way to an HTTP peer, and what is known of them when it ends.
+Prepares to an HTTP peer, and what is known of them when it ends.
 
-This module knows which outcomes leave a packet in doubt. A packet was not sent if no connection
-ever got it, or if the peer's HTTP layer refused it with a status that it gives before anything is
-done; after all else nobody knows. An answer that is an ILP reply counts, whatever its status.
-Nothing is repeated and no redirect is followed.
+A packet was not sent if no connection ever got it, or if the peer's HTTP layer refused it with a
+status that it gives before anything is done; after all else nobody knows, and it is in doubt. An
+answer that is an ILP reply counts, whatever its status. Nothing is repeated and no redirect is
+followed.
 """
 
 # (Parts of twisted.web have no annotations.)
@@ -47,15 +47,7 @@ from txilpstream.plugins.base import PluginBase
 from txilpstream.wire.ilp import FULFILL, REJECT
 from txilpstream.wire.oer import readVarOctets
 
-__all__ = [
-    "ANSWER_LIMIT",
-    "MAXIMUM_WINDOW",
-    "QUEUE_LIMIT",
-    "ConnectionPool",
-    "Exchange",
-    "HTTPSender",
-    "ReadyEndpoint",
-]
+__all__ = ["ANSWER_LIMIT", "MAXIMUM_WINDOW", "QUEUE_LIMIT", "HTTPSender"]
 
 ANSWER_LIMIT: Final = 40_000
 """Octets of an answer's body: an ILP packet has some 34,000 at most."""
@@ -68,8 +60,236 @@ IDLE_TIME: Final = 25.0
 and a packet that is written to one that is being closed is in doubt."""
 
 
+MAXIMUM_WINDOW: Final = 1000
+"""Requests at once: each takes a connection, and a process has some thousand of them to spare."""
+
+QUEUE_LIMIT: Final = 1024
+"""Packets that may wait while the window is full; more are not sent. A producer that pauses when
+it is told to has few there, if any."""
+
+SWEEP_INTERVAL: Final = 1.0
+"""Seconds between two looks for requests whose time is over: they end up to so much late."""
+
+REFUSALS: Final[Mapping[int, str]] = {
+    400: "it takes the request for malformed: is the URL that of an ILP endpoint?",
+    401: "the token is missing or wrong: give the one that the peer expects",
+    403: "the peer forbids it: ask whether the token is still good",
+    404: "nothing is there: check the path of the URL",
+    405: "it takes no POST: check the path of the URL",
+    413: "the packet is too large for it: send less data in one packet",
+    414: "the URL is too long for it",
+    415: "it takes no application/octet-stream: is the URL that of an ILP endpoint?",
+    429: "there are too many requests: send fewer packets per second",
+    431: "the headers are too large for it: is the token the right one?",
+}
+"""What an HTTP layer says before anything was done with a request, and what helps."""
+
+_log = Logger()
+
+
+class HTTPSender:
+    """
+    Sends Prepares to one peer, each as a request on a connection of its own.
+
+    As many connections are open as packets are unanswered. Packets beyond the window wait, and
+    those that wait for all of their time were not sent.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        url: URL,
+        token: str,
+        endpoint: IStreamClientEndpoint,
+        plugin: PluginBase,
+        *,
+        window: int,
+        timeout: float,
+    ) -> None:
+        """
+        @param token: what the peer knows this side by, or empty.
+        @param endpoint: connects to where the URL leads.
+        @param plugin: whose producer is paused and resumed.
+        @param window: requests that may be unanswered.
+        @param timeout: seconds that a packet has from its sending to the end of its answer.
+        @raise LocalError: if a limit is not possible.
+        """
+        if not timeout > 0:
+            raise LocalError(f"the timeout is {timeout}: it must be above 0 seconds")
+        self._window = checkAmount("window", window, minimum=1, maximum=MAXIMUM_WINDOW)
+        self._timeout = timeout
+        self._reactor = reactor
+        self._uri = url.uri.encode("ascii")
+        self._isSecure = url.isSecure
+        self._peer = url.authority
+        self._endpoint = endpoint
+        self._plugin = plugin
+        self._rareLog = RareLog(reactor, _log)
+        self._headers = Headers(
+            {
+                b"Host": [url.authority.encode("ascii")],
+                b"Content-Type": [b"application/octet-stream"],
+                b"Accept": [b"application/octet-stream"],
+            }
+        )
+        if token:
+            self._headers.setRawHeaders(b"Authorization", [b"Bearer " + token.encode("ascii")])
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._agent: Agent | None = None
+        self._unanswered: dict[_Exchange, None] = {}
+        self._queue: deque[_Exchange] = deque()
+        self._isStarting = False
+        self._wasFull = False
+        self._resuming: IDelayedCall | None = None
+
+    def start(self) -> Deferred[None]:
+        """
+        Take packets from now on.
+
+        @return: fires at once: a connection is made when there is a packet for it.
+        """
+        self._pool = _ConnectionPool(self._reactor, self._window)
+        endpoint = _ReadyEndpoint(self._endpoint, self._pool, self._isSecure)
+        self._agent = Agent.usingEndpointFactory(self._reactor, endpoint, self._pool)
+        self._sweeping.start(SWEEP_INTERVAL, now=False)
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Take no more packets; those that wait for an answer fail in a later turn of the reactor.
+
+        @return: fires when all connections are gone.
+        """
+        self._agent = None
+        self._sweeping.stop()
+        exchanges = [*self._unanswered, *self._queue]
+        self._unanswered.clear()
+        self._queue.clear()
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(0, self._finish, exchanges, self._pool, done)
+        return done
+
+    def _finish(
+        self, exchanges: list[_Exchange], pool: _ConnectionPool, done: Deferred[None]
+    ) -> None:
+        for exchange in exchanges:
+            exchange.abort("the plugin was disconnected")
+            # One that waited in the queue, or is written, hears nothing of that, or not yet.
+            self._settle(exchange)
+        pool.close().chainDeferred(done)
+        self._resumeIfLow()
+
+    def isFull(self) -> bool:
+        """Whether the window is full."""
+        return len(self._unanswered) + len(self._queue) >= self._window
+
+    def send(self, data: bytes) -> Deferred[bytes]:
+        """
+        Send a Prepare, at once if the window allows.
+
+        @return: as C{IPlugin.sendData} says.
+        """
+        if self._agent is None:
+            return fail(NotSent("the plugin is not connected: call connect() first"))
+        if len(self._queue) >= QUEUE_LIMIT:
+            return fail(NotSent(f"{QUEUE_LIMIT} packets wait already for {self._peer} to answer"))
+        waiting: Deferred[bytes] = Deferred()
+        deadline = self._reactor.seconds() + self._timeout
+        self._queue.append(_Exchange(data, deadline, waiting, self._over))
+        self._startQueued()
+        if self.isFull():
+            self._wasFull = True
+            self._plugin.pauseProducer()
+        return waiting
+
+    def _startQueued(self) -> None:
+        """Begin the requests of what waits, oldest first, as far as the window allows."""
+        if self._isStarting:
+            return
+        self._isStarting = True
+        while self._queue and len(self._unanswered) < self._window:
+            exchange = self._queue.popleft()
+            if self._agent is not None and not exchange.waiting.called:
+                self._unanswered[exchange] = None
+                requested = self._agent.request(
+                    b"POST", self._uri, self._headers, exchange
+                ).addCallbacks(exchange.receiveResponse, exchange.end)
+                exchange.requested = requested
+        self._isStarting = False
+
+    def _over(self, exchange: _Exchange, reason: Failure) -> None:
+        """Nothing more will come of a request."""
+        isOurs = exchange in self._unanswered
+        if isOurs:
+            del self._unanswered[exchange]
+        self._settle(exchange, reason)
+        if isOurs:
+            self._startQueued()
+            if self._wasFull and self._resuming is None and self._isLow():
+                # Later: it may be the producer's own call that ends a request.
+                self._resuming = self._reactor.callLater(0, self._resume)
+
+    def _isLow(self) -> bool:
+        return (len(self._unanswered) + len(self._queue)) * 2 < self._window
+
+    def _resume(self) -> None:
+        self._resuming = None
+        self._resumeIfLow()
+
+    def _resumeIfLow(self) -> None:
+        if self._isLow():
+            self._wasFull = False
+            self._plugin.resumeProducer()
+
+    def _settle(self, exchange: _Exchange, reason: Failure | None = None) -> None:
+        """Say what became of a packet, if somebody still wants to know."""
+        waiting = exchange.waiting
+        if waiting.called:
+            return
+        body = bytes(exchange.body)
+        if exchange.isWritten and not exchange.problem and _isReply(body):
+            waiting.callback(body)
+            return
+        if exchange.status in REFUSALS:
+            remedy = f"status {exchange.status}, {REFUSALS[exchange.status]}"
+            self._rareLog.warn("{peer} refuses packets: {remedy}", peer=self._peer, remedy=remedy)
+            waiting.errback(NotSent(f"{self._peer} refused the packet: {remedy}"))
+            return
+        problem = exchange.problem
+        if not problem and exchange.status:
+            problem = f"it answered with status {exchange.status} and no ILP reply"
+        elif not problem and reason is not None:
+            kind = getattr(reason.type, "__name__", "")
+            problem = f"{kind}: {reason.getErrorMessage()[:200]}"
+        if exchange.isWritten:
+            self._rareLog.warn("packets to {peer} in doubt: {why}", peer=self._peer, why=problem)
+            waiting.errback(ConnectionEnded(f"a packet to {self._peer} is in doubt: {problem}"))
+        else:
+            self._rareLog.warn("packets to {peer} not sent: {why}", peer=self._peer, why=problem)
+            waiting.errback(NotSent(f"a packet to {self._peer} was not sent: {problem}"))
+
+    def _sweep(self) -> None:
+        """End what has had its time: the only timer for requests that there is."""
+        now = self._reactor.seconds()
+        problem = f"its {self._timeout:g} s were over"
+        late: list[_Exchange] = []
+        for exchange in [*self._unanswered, *self._queue]:
+            if exchange.deadline > now:
+                break
+            late.append(exchange)
+        while self._queue and self._queue[0].deadline <= now:
+            self._queue.popleft()
+        for exchange in late:
+            exchange.abort(problem)
+            self._settle(exchange)
+
+
 @implementer(IBodyProducer)
-class Exchange(Protocol):
+class _Exchange(Protocol):
     """
     A request and its response: the body of the one, and what reads the body of the other.
 
@@ -94,7 +314,7 @@ class Exchange(Protocol):
         data: bytes,
         deadline: float,
         waiting: Deferred[bytes],
-        whenOver: Callable[[Exchange, Failure], None],
+        whenOver: Callable[[_Exchange, Failure], None],
     ) -> None:
         """
         @param whenOver: takes this and why it is over, once, when nothing more will come.
@@ -162,133 +382,7 @@ class Exchange(Protocol):
             self.requested.cancel()
 
 
-@implementer(IHandshakeListener)
-class _Link(Protocol):
-    """
-    What a connection speaks until it is ready, and what watches over it then.
-
-    @ivar ready: fires with the protocol of the requests when it may be used. Cancelling it ends
-        the connection.
-    @ivar isBusy: whether a request is on it: octets without one end it.
-    @ivar isEnding: whether it was ended from this side.
-    @ivar received: octets of the response, so far.
-    """
-
-    isBusy = False
-    isEnding = False
-    received = 0
-
-    def __init__(self, inner: IProtocol, pool: ConnectionPool, isSecure: bool) -> None:
-        self.inner = inner
-        self.ready: Deferred[IProtocol] = Deferred(lambda _: self.abort())
-        self._pool = pool
-        self._isSecure = isSecure
-        self._isReady = False
-
-    def connectionMade(self) -> None:
-        """Without TLS this is all there is to wait for."""
-        self._pool.links[self.inner] = self
-        if not self._isSecure:
-            self.handshakeCompleted()
-
-    def handshakeCompleted(self) -> None:
-        """Let requests come."""
-        self._isReady = True
-        self.inner.makeConnection(cast(Any, self.transport))
-        self.ready.callback(self.inner)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Pass on what comes, unless nobody asked for it or it is too much."""
-        self.received += len(data)
-        if self.isBusy and self.received <= RESPONSE_LIMIT:
-            self.inner.dataReceived(data)
-        else:
-            self.abort()
-
-    def release(self) -> None:
-        """A request is over; a connection that is not kept ends now, whatever the peer does."""
-        self.isBusy = False
-        self.received = 0
-        if getattr(self.transport, "disconnecting", False):
-            self.abort()
-
-    def abort(self) -> None:
-        """End the connection at once."""
-        self.isEnding = True
-        cast(ITCPTransport, self.transport).abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone, or never came to be one."""
-        self._pool.forget(self.inner)
-        if self._isReady:
-            self.inner.connectionLost(reason)
-        elif not self.ready.called:
-            self.ready.errback(reason)
-
-
-class _LinkFactory(Factory):
-    """Makes links around the protocols of Twisted's own pool."""
-
-    noisy = False
-
-    def __init__(self, inner: IProtocolFactory, pool: ConnectionPool, isSecure: bool) -> None:
-        self._inner = inner
-        self._pool = pool
-        self._isSecure = isSecure
-
-    def buildProtocol(self, addr: IAddress | None) -> _Link:
-        """Make one."""
-        inner = self._inner.buildProtocol(cast(IAddress, addr))
-        return _Link(cast(IProtocol, inner), self._pool, self._isSecure)
-
-
-@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
-class ReadyEndpoint:
-    """Connects, and waits for the handshake if there is one; always to the same place."""
-
-    def __init__(
-        self, endpoint: IStreamClientEndpoint, pool: ConnectionPool, isSecure: bool
-    ) -> None:
-        """
-        @param endpoint: with TLS about it already, if it is secure.
-        """
-        self._endpoint = endpoint
-        self._pool = pool
-        self._isSecure = isSecure
-
-    def endpointForURI(self, uri: URI) -> ReadyEndpoint:
-        """Give back this one: there is one peer."""
-        return self
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        Connect.
-
-        @return: fires with the factory's protocol when nothing stands in the way of a request.
-        """
-        factory = _LinkFactory(protocolFactory, self._pool, self._isSecure)
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
-        return connecting.addCallback(self._cbConnected)
-
-    def _cbConnected(self, link: _Link) -> Deferred[IProtocol]:
-        return link.ready
-
-
-class _Turn:
-    """A connection for one request, which learns by it what it is written to."""
-
-    def __init__(self, protocol: Any, link: _Link) -> None:
-        self._protocol = protocol
-        self._link = link
-
-    def request(self, request: Any) -> Deferred[IResponse]:
-        """Send the request."""
-        request.bodyProducer.useLink(self._link)
-        requested: Deferred[IResponse] = self._protocol.request(request)
-        return requested
-
-
-class ConnectionPool(HTTPConnectionPool):
+class _ConnectionPool(HTTPConnectionPool):
     """
     Connections to one peer, which are kept for their next requests and never repeat one.
 
@@ -342,31 +436,130 @@ class ConnectionPool(HTTPConnectionPool):
             closing.callback(None)
 
 
-MAXIMUM_WINDOW: Final = 1000
-"""Requests at once: each takes a connection, and a process has some thousand of them to spare."""
+class _Turn:
+    """A connection for one request, which learns by it what it is written to."""
 
-QUEUE_LIMIT: Final = 1024
-"""Packets that may wait while the window is full; more are not sent. A producer that pauses when
-it is told to has few there, if any."""
+    def __init__(self, protocol: Any, link: _Link) -> None:
+        self._protocol = protocol
+        self._link = link
 
-SWEEP_INTERVAL: Final = 1.0
-"""Seconds between two looks for requests whose time is over: they end up to so much late."""
+    def request(self, request: Any) -> Deferred[IResponse]:
+        """Send the request."""
+        request.bodyProducer.useLink(self._link)
+        requested: Deferred[IResponse] = self._protocol.request(request)
+        return requested
 
-REFUSALS: Final[Mapping[int, str]] = {
-    400: "it takes the request for malformed: is the URL that of an ILP endpoint?",
-    401: "the token is missing or wrong: give the one that the peer expects",
-    403: "the peer forbids it: ask whether the token is still good",
-    404: "nothing is there: check the path of the URL",
-    405: "it takes no POST: check the path of the URL",
-    413: "the packet is too large for it: send less data in one packet",
-    414: "the URL is too long for it",
-    415: "it takes no application/octet-stream: is the URL that of an ILP endpoint?",
-    429: "there are too many requests: send fewer packets per second",
-    431: "the headers are too large for it: is the token the right one?",
-}
-"""What an HTTP layer says before anything was done with a request, and what helps."""
 
-_log = Logger()
+@implementer(IStreamClientEndpoint, IAgentEndpointFactory)
+class _ReadyEndpoint:
+    """Connects, and waits for the handshake if there is one; always to the same place."""
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, pool: _ConnectionPool, isSecure: bool
+    ) -> None:
+        """
+        @param endpoint: with TLS about it already, if it is secure.
+        """
+        self._endpoint = endpoint
+        self._pool = pool
+        self._isSecure = isSecure
+
+    def endpointForURI(self, uri: URI) -> _ReadyEndpoint:
+        """Give back this one: there is one peer."""
+        return self
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Connect.
+
+        @return: fires with the factory's protocol when nothing stands in the way of a request.
+        """
+        factory = _LinkFactory(protocolFactory, self._pool, self._isSecure)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting.addCallback(self._cbConnected)
+
+    def _cbConnected(self, link: _Link) -> Deferred[IProtocol]:
+        return link.ready
+
+
+class _LinkFactory(Factory):
+    """Makes links around the protocols of Twisted's own pool."""
+
+    noisy = False
+
+    def __init__(self, inner: IProtocolFactory, pool: _ConnectionPool, isSecure: bool) -> None:
+        self._inner = inner
+        self._pool = pool
+        self._isSecure = isSecure
+
+    def buildProtocol(self, addr: IAddress | None) -> _Link:
+        """Make one."""
+        inner = self._inner.buildProtocol(cast(IAddress, addr))
+        return _Link(cast(IProtocol, inner), self._pool, self._isSecure)
+
+
+@implementer(IHandshakeListener)
+class _Link(Protocol):
+    """
+    What a connection speaks until it is ready, and what watches over it then.
+
+    @ivar ready: fires with the protocol of the requests when it may be used. Cancelling it ends
+        the connection.
+    @ivar isBusy: whether a request is on it: octets without one end it.
+    @ivar isEnding: whether it was ended from this side.
+    @ivar received: octets of the response, so far.
+    """
+
+    isBusy = False
+    isEnding = False
+    received = 0
+
+    def __init__(self, inner: IProtocol, pool: _ConnectionPool, isSecure: bool) -> None:
+        self.inner = inner
+        self.ready: Deferred[IProtocol] = Deferred(lambda _: self.abort())
+        self._pool = pool
+        self._isSecure = isSecure
+        self._isReady = False
+
+    def connectionMade(self) -> None:
+        """Without TLS this is all there is to wait for."""
+        self._pool.links[self.inner] = self
+        if not self._isSecure:
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """Let requests come."""
+        self._isReady = True
+        self.inner.makeConnection(cast(Any, self.transport))
+        self.ready.callback(self.inner)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass on what comes, unless nobody asked for it or it is too much."""
+        self.received += len(data)
+        if self.isBusy and self.received <= RESPONSE_LIMIT:
+            self.inner.dataReceived(data)
+        else:
+            self.abort()
+
+    def release(self) -> None:
+        """A request is over; a connection that is not kept ends now, whatever the peer does."""
+        self.isBusy = False
+        self.received = 0
+        if getattr(self.transport, "disconnecting", False):
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.isEnding = True
+        cast(ITCPTransport, self.transport).abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone, or never came to be one."""
+        self._pool.forget(self.inner)
+        if self._isReady:
+            self.inner.connectionLost(reason)
+        elif not self.ready.called:
+            self.ready.errback(reason)
 
 
 def _isReply(body: bytes) -> bool:
@@ -378,199 +571,3 @@ def _isReply(body: bytes) -> bool:
     except DecodeError:
         return False
     return True
-
-
-class HTTPSender:
-    """
-    Sends Prepares to one peer, each as a request on a connection of its own.
-
-    As many connections are open as packets are unanswered. Packets beyond the window wait, and
-    those that wait for all of their time were not sent.
-    """
-
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        url: URL,
-        token: str,
-        endpoint: IStreamClientEndpoint,
-        plugin: PluginBase,
-        *,
-        window: int,
-        timeout: float,
-    ) -> None:
-        """
-        @param token: what the peer knows this side by, or empty.
-        @param endpoint: connects to where the URL leads.
-        @param plugin: whose producer is paused and resumed.
-        @param window: requests that may be unanswered.
-        @param timeout: seconds that a packet has from its sending to the end of its answer.
-        @raise LocalError: if a limit is not possible.
-        """
-        if not timeout > 0:
-            raise LocalError(f"the timeout is {timeout}: it must be above 0 seconds")
-        self._window = checkAmount("window", window, minimum=1, maximum=MAXIMUM_WINDOW)
-        self._timeout = timeout
-        self._reactor = reactor
-        self._uri = url.uri.encode("ascii")
-        self._isSecure = url.isSecure
-        self._peer = url.authority
-        self._endpoint = endpoint
-        self._plugin = plugin
-        self._rareLog = RareLog(reactor, _log)
-        self._headers = Headers(
-            {
-                b"Host": [url.authority.encode("ascii")],
-                b"Content-Type": [b"application/octet-stream"],
-                b"Accept": [b"application/octet-stream"],
-            }
-        )
-        if token:
-            self._headers.setRawHeaders(b"Authorization", [b"Bearer " + token.encode("ascii")])
-        self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = reactor
-        self._agent: Agent | None = None
-        self._unanswered: dict[Exchange, None] = {}
-        self._queue: deque[Exchange] = deque()
-        self._isStarting = False
-        self._wasFull = False
-        self._resuming: IDelayedCall | None = None
-
-    def start(self) -> None:
-        """Take packets from now on."""
-        self._pool = ConnectionPool(self._reactor, self._window)
-        endpoint = ReadyEndpoint(self._endpoint, self._pool, self._isSecure)
-        self._agent = Agent.usingEndpointFactory(self._reactor, endpoint, self._pool)
-        self._sweeping.start(SWEEP_INTERVAL, now=False)
-
-    def stop(self) -> Deferred[None]:
-        """
-        Take no more packets; those that wait for an answer fail in a later turn of the reactor.
-
-        @return: fires when all connections are gone.
-        """
-        self._agent = None
-        self._sweeping.stop()
-        exchanges = [*self._unanswered, *self._queue]
-        self._unanswered.clear()
-        self._queue.clear()
-        if self._resuming is not None:
-            self._resuming.cancel()
-            self._resuming = None
-        done: Deferred[None] = Deferred()
-        self._reactor.callLater(0, self._finish, exchanges, self._pool, done)
-        return done
-
-    def _finish(
-        self, exchanges: list[Exchange], pool: ConnectionPool, done: Deferred[None]
-    ) -> None:
-        for exchange in exchanges:
-            exchange.abort("the plugin was disconnected")
-            # One that waited in the queue, or is written, hears nothing of that, or not yet.
-            self._settle(exchange)
-        pool.close().chainDeferred(done)
-        self._resumeIfLow()
-
-    def isFull(self) -> bool:
-        """Whether the window is full."""
-        return len(self._unanswered) + len(self._queue) >= self._window
-
-    def send(self, data: bytes) -> Deferred[bytes]:
-        """
-        Send a Prepare, at once if the window allows.
-
-        @return: as C{IPlugin.sendData} says.
-        """
-        if self._agent is None:
-            return fail(NotSent("the plugin is not connected: call connect() first"))
-        if len(self._queue) >= QUEUE_LIMIT:
-            return fail(NotSent(f"{QUEUE_LIMIT} packets wait already for {self._peer} to answer"))
-        waiting: Deferred[bytes] = Deferred()
-        deadline = self._reactor.seconds() + self._timeout
-        self._queue.append(Exchange(data, deadline, waiting, self._over))
-        self._startQueued()
-        if self.isFull():
-            self._wasFull = True
-            self._plugin.pauseProducer()
-        return waiting
-
-    def _startQueued(self) -> None:
-        """Begin the requests of what waits, oldest first, as far as the window allows."""
-        if self._isStarting:
-            return
-        self._isStarting = True
-        while self._queue and len(self._unanswered) < self._window:
-            exchange = self._queue.popleft()
-            if self._agent is not None and not exchange.waiting.called:
-                self._unanswered[exchange] = None
-                requested = self._agent.request(
-                    b"POST", self._uri, self._headers, exchange
-                ).addCallbacks(exchange.receiveResponse, exchange.end)
-                exchange.requested = requested
-        self._isStarting = False
-
-    def _over(self, exchange: Exchange, reason: Failure) -> None:
-        """Nothing more will come of a request."""
-        isOurs = exchange in self._unanswered
-        if isOurs:
-            del self._unanswered[exchange]
-        self._settle(exchange, reason)
-        if isOurs:
-            self._startQueued()
-            if self._wasFull and self._resuming is None and self._isLow():
-                # Later: it may be the producer's own call that ends a request.
-                self._resuming = self._reactor.callLater(0, self._resume)
-
-    def _isLow(self) -> bool:
-        return (len(self._unanswered) + len(self._queue)) * 2 < self._window
-
-    def _resume(self) -> None:
-        self._resuming = None
-        self._resumeIfLow()
-
-    def _resumeIfLow(self) -> None:
-        if self._isLow():
-            self._wasFull = False
-            self._plugin.resumeProducer()
-
-    def _settle(self, exchange: Exchange, reason: Failure | None = None) -> None:
-        """Say what became of a packet, if somebody still wants to know."""
-        waiting = exchange.waiting
-        if waiting.called:
-            return
-        body = bytes(exchange.body)
-        if exchange.isWritten and not exchange.problem and _isReply(body):
-            waiting.callback(body)
-            return
-        if exchange.status in REFUSALS:
-            remedy = f"status {exchange.status}, {REFUSALS[exchange.status]}"
-            self._rareLog.warn("{peer} refuses packets: {remedy}", peer=self._peer, remedy=remedy)
-            waiting.errback(NotSent(f"{self._peer} refused the packet: {remedy}"))
-            return
-        problem = exchange.problem
-        if not problem and exchange.status:
-            problem = f"it answered with status {exchange.status} and no ILP reply"
-        elif not problem and reason is not None:
-            kind = getattr(reason.type, "__name__", "")
-            problem = f"{kind}: {reason.getErrorMessage()[:200]}"
-        if exchange.isWritten:
-            self._rareLog.warn("packets to {peer} in doubt: {why}", peer=self._peer, why=problem)
-            waiting.errback(ConnectionEnded(f"a packet to {self._peer} is in doubt: {problem}"))
-        else:
-            self._rareLog.warn("packets to {peer} not sent: {why}", peer=self._peer, why=problem)
-            waiting.errback(NotSent(f"a packet to {self._peer} was not sent: {problem}"))
-
-    def _sweep(self) -> None:
-        """End what has had its time: the only timer for requests that there is."""
-        now = self._reactor.seconds()
-        problem = f"its {self._timeout:g} s were over"
-        late: list[Exchange] = []
-        for exchange in [*self._unanswered, *self._queue]:
-            if exchange.deadline > now:
-                break
-            late.append(exchange)
-        while self._queue and self._queue[0].deadline <= now:
-            self._queue.popleft()
-        for exchange in late:
-            exchange.abort(problem)
-            self._settle(exchange)

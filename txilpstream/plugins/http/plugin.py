@@ -1,9 +1,9 @@
 """
 ILP over HTTP (RFC 35): a plugin that sends Prepares as requests and takes them as a server.
 
-RFC 35's asynchronous mode, in which a reply comes as a request
-of its own, is spoken by no deployed peer and not here: C{mode} is where it would be chosen. Tokens
-and URLs stand in no error and no log line; hosts do.
+RFC 35's asynchronous mode, in which a reply comes as a request of its own, is spoken by no deployed
+peer and not here: C{mode} is where it would be chosen. Tokens and URLs stand in no error and no log
+line; hosts do.
 """
 
 # (Parts of twisted.internet have no annotations.)

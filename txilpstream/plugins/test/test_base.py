@@ -1,4 +1,4 @@
-"""What plugins of every kind do alike."""
+"""Tests of C{txilpstream.plugins.base}: what plugins of every kind do alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plugin whose two ends are in one process."""
+"""Tests of C{txilpstream.plugins.memory}: the plugin whose two ends are in one process."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Plugins from strings."""
+"""Tests of C{txilpstream.plugins.registry}."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -15,7 +16,7 @@ from zope.interface.verify import verifyObject
 from txilpstream.errors import LocalError
 from txilpstream.interfaces import IPlugin, IPluginFactory
 from txilpstream.plugins import registry
-from txilpstream.plugins.memory import MemoryPlugin
+from txilpstream.plugins.memory import MemoryPlugin, MemoryPluginFactory
 from txilpstream.plugins.registry import (
     FactoryByName,
     callWithParts,
@@ -156,6 +157,19 @@ class RegistryTests(SynchronousTestCase):
         self.install()
         error = self.assertRaises(LocalError, pluginFromString, self.clock, "a=b")
         self.assertIn("none is installed", str(error))
+
+    def test_wrongType(self) -> None:
+        """What is no text is told apart from a text that is no description."""
+        for wrong in (5, b"memory:x", None, MemoryPlugin(self.clock)):
+            given: Any = wrong
+            error = self.assertRaises(LocalError, pluginFromString, self.clock, given)
+            self.assertIn(f"of type {type(given).__name__}: it must be a str", str(error))
+            factory = MemoryPluginFactory()
+            for parts, keys in (((given,), {}), ((), {"name": given})):
+                error = self.assertRaises(
+                    LocalError, factory.fromString, self.clock, *parts, **keys
+                )
+                self.assertIn(f"of type {type(given).__name__}: each must be a str", str(error))
 
     def test_wrongParts(self) -> None:
         error = self.assertRaises(LocalError, pluginFromString, self.clock, "memory")

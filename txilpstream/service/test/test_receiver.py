@@ -1,4 +1,4 @@
-"""What a service received, by account."""
+"""Tests of C{txilpstream.service.receiver}: what a service received, by account."""
 
 from __future__ import annotations
 

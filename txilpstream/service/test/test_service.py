@@ -1,4 +1,7 @@
-"""The receiver as a service: how it starts, waits, and comes to its end."""
+"""
+Tests of C{txilpstream.service.service}: the receiver as a service: how it starts, waits, and comes
+to its end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service is told, whoever says it."""
+"""Tests of C{txilpstream.service.settings}: what a service is told, whoever says it."""
 
 from __future__ import annotations
 

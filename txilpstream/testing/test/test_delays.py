@@ -1,4 +1,4 @@
-"""Hops that take time."""
+"""Tests of C{txilpstream.testing.delays}: hops that take time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hops that do wrong."""
+"""Tests of C{txilpstream.testing.faults}: hops that do wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hops in general, and hops of one's own."""
+"""Tests of C{txilpstream.testing.hop}: hops in general, and hops of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hops that say no."""
+"""Tests of C{txilpstream.testing.limits}: hops that say no."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated path: its ends and its time."""
+"""Tests of C{txilpstream.testing.path}: the simulated path: its ends and its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hop that exchanges one asset for another."""
+"""Tests of C{txilpstream.testing.rates}: the hop that exchanges one asset for another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The commands that receive and pay, with each other."""
+"""
+Tests of C{txilpstream.cli.commands.serve}: the commands that receive and pay, with each other.
+"""
 
 from __future__ import annotations
 

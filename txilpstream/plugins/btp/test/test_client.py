@@ -1,4 +1,4 @@
-"""The BTP client: it dials, logs in, and comes back."""
+"""Tests of C{txilpstream.plugins.btp.client}: the BTP client: it dials, logs in, and comes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BTP after the login."""
+"""Tests of C{txilpstream.plugins.btp.link}: BTP after the login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""WebSockets once they are connected: messages, silence, full sockets and the end."""
+"""
+Tests of C{txilpstream.plugins.btp.websocket}: WebSockets once they are connected: messages,
+silence, full sockets and the end.
+"""
 
 from __future__ import annotations
 

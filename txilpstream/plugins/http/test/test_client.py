@@ -1,4 +1,7 @@
-"""Prepares that are sent over HTTP, and what becomes of them."""
+"""
+Tests of C{txilpstream.plugins.http.client}: prepares that are sent over HTTP, and what becomes of
+them.
+"""
 
 from __future__ import annotations
 

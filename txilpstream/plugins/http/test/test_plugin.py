@@ -1,4 +1,6 @@
-"""The plugin for ILP over HTTP, and how it is described."""
+"""
+Tests of C{txilpstream.plugins.http.plugin}: the plugin for ILP over HTTP, and how it is described.
+"""
 
 from __future__ import annotations
 

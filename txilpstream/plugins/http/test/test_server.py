@@ -1,4 +1,4 @@
-"""The listening side of ILP over HTTP."""
+"""Tests of C{txilpstream.plugins.http.server}: the listening side of ILP over HTTP."""
 
 from __future__ import annotations
 
