@@ -17,7 +17,7 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,9 +26,6 @@ from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, IV_LENGTH, SECRET_LENGTH,
 from txilpstream.errors import DecodeError, LocalError
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "Credentials",
@@ -392,11 +389,6 @@ def readSecret(text: str) -> bytes:
 
     @raise LocalError: if it is neither; the text is not shown.
     """
-    import binascii
-    from base64 import urlsafe_b64decode
-
-    from txilpstream.crypto.keys import checkSecret
-
     try:
         octets = bytes.fromhex(text) if len(text) == 64 else b""
     except ValueError:

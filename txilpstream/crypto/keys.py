@@ -1,7 +1,8 @@
 """
 The secrets of one connection: envelope, fulfillment and condition (RFC 29 sections 5.1 and 6).
 
-This module knows keys and octets; it knows neither frames nor where random octets come from.
+An IV must never serve twice under one key, whichever end encrypts (RFC 29 section 5.1.3): random
+octets are arguments, and who seals gives fresh ones each time.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ STREAM receipts (RFC 39): signed totals with which a receiver proves what it got
 
 A verifier gives a nonce and a secret to the receiver. The receiver signs the total of a stream
 with each Fulfill, the sender hands the receipt over, and the verifier knows its own signature.
-This module knows one receipt; which receipt is newest or too old is for the verifier, who keeps
-the greatest total of each nonce and stream id (RFC 39, Overview).
+Receipts are totals: the verifier keeps the greatest of each nonce and stream id (RFC 39, Overview),
+credits what a receipt adds to it, and must never forget a total while its receipts are valid.
 """
 
 from __future__ import annotations
@@ -40,6 +40,18 @@ MAX_STREAM_ID: Final = 255
 
 RECEIPT_LENGTH: Final = 58
 """Octets of a receipt: version, nonce, stream id, total, and 32 of HMAC-SHA256 over these."""
+
+VALID_FOR: Final = 24 * 3600.0
+"""Seconds after its nonce was issued for which a receipt is good, unless told otherwise."""
+
+MAXIMUM_TOTALS: Final = 100_000
+"""Totals, some 200 bytes each: one for each stream of which a genuine receipt came."""
+
+_TIME_LENGTH: Final = 5
+"""Octets of a nonce that say when it was issued: seconds since the epoch, for 34,000 years. The
+other 11 are random, so that no two nonces are the same (RFC 39)."""
+
+_SNAPSHOT_VERSION: Final = 1
 
 _VERSION: Final = 1
 _FIELDS: Final = Struct(">B16sBQ")
@@ -108,17 +120,6 @@ def verifyReceipt(receipt: bytes, secret: bytes) -> Receipt | None:
         return decodeReceipt(receipt) if isGenuine else None
     except DecodeError:
         return None
-
-
-VALID_FOR: Final = 24 * 3600.0
-"""Seconds after its nonce was issued for which a receipt is good, unless told otherwise."""
-
-MAXIMUM_TOTALS: Final = 100_000
-"""Totals, some 200 bytes each: one for each stream of which a genuine receipt came."""
-
-_TIME_LENGTH: Final = 5
-"""Octets of a nonce that say when it was issued: seconds since the epoch, for 34,000 years. The
-other 11 are random, so that no two nonces are the same (RFC 39)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -298,7 +299,7 @@ class ReceiptVerifier:
         }
         for (nonce, streamID), total in self._totals.items():
             nonces[nonce.hex()]["totals"][str(streamID)] = total
-        return {"version": _VERSION, "nonces": nonces}
+        return {"version": _SNAPSHOT_VERSION, "nonces": nonces}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """
@@ -313,7 +314,7 @@ class ReceiptVerifier:
         issued: dict[bytes, int] = {}
         totals = dict(self._totals)
         try:
-            if snapshot["version"] != _VERSION:
+            if snapshot["version"] != _SNAPSHOT_VERSION:
                 raise ValueError("the version is another")
             for text, entry in snapshot["nonces"].items():
                 nonce = bytes.fromhex(text)

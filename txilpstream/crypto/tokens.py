@@ -2,10 +2,10 @@
 The address tokens of other implementations, so that a server secret can move here.
 
 Whoever had a server secret elsewhere has clients with addresses that were made there, and these
-stay good: the address names its format only by its length and by the key that opens it. This
-module knows three formats: ilp-protocol-stream's, which is ours too, that of stream-receiver and
-Rafiki, and interledger-rs's. It writes only the first, to which it can add when the credentials
-expire. It knows no clock: whether they have expired is for the reader of the token to say.
+stay good: the address names its format only by its length and by the key that opens it. There are
+three formats: ilp-protocol-stream's, which is ours too, that of stream-receiver and Rafiki, and
+interledger-rs's. Only the first is written, with the moment added from which the credentials are no
+longer good; who reads a token compares that with the clock.
 """
 
 from __future__ import annotations

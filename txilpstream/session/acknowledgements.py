@@ -326,7 +326,7 @@ class Acknowledgements:
                     self._path.losses += 1
                     streams.refresh(stream)
             elif isBack and not sent.isResent:
-                streams.sendCredit.used -= size
+                streams.sendWindow.used -= size
         if isUnheard and sent.controlFrames:
             state.controlFrames.lost(sent.controlFrames)
 

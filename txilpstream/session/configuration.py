@@ -1,7 +1,7 @@
 """
 Every limit of a session, with its unit and its reason.
 
-This module knows numbers and checks them; it knows nothing of how they are kept.
+Each is checked when the configuration is made, which does not change afterwards.
 """
 
 from __future__ import annotations

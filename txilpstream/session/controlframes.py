@@ -155,20 +155,20 @@ class ControlFrames:
 
     def connectionMaxData(self) -> bytes:
         """What all streams take, as an encoded frame."""
-        grant = self._streams.grant
-        limit = grant.tell()
-        if not grant.encoded:
-            grant.encoded = encodeFrame(ConnectionMaxData(limit))
-        return grant.encoded
+        receiveWindow = self._streams.receiveWindow
+        limit = receiveWindow.tell()
+        if not receiveWindow.encoded:
+            receiveWindow.encoded = encodeFrame(ConnectionMaxData(limit))
+        return receiveWindow.encoded
 
     @staticmethod
     def maxData(stream: SessionStream) -> bytes:
         """What a stream takes, as an encoded frame."""
-        grant = stream.grant
-        limit = grant.tell()
-        if not grant.encoded:
-            grant.encoded = encodeFrame(StreamMaxData(stream.streamID, limit))
-        return grant.encoded
+        receiveWindow = stream.receiveWindow
+        limit = receiveWindow.tell()
+        if not receiveWindow.encoded:
+            receiveWindow.encoded = encodeFrame(StreamMaxData(stream.streamID, limit))
+        return receiveWindow.encoded
 
     @staticmethod
     def maxMoney(stream: SessionStream) -> StreamMaxMoney:
@@ -196,12 +196,12 @@ class ControlFrames:
         if kind == ConnectionAssetDetails.type:
             return self.asset()
         if kind == ConnectionMaxData.type:
-            return ConnectionMaxData(streams.grant.tell())
+            return ConnectionMaxData(streams.receiveWindow.tell())
         if kind == ConnectionMaxStreamID.type:
             return ConnectionMaxStreamID(streams.maxStreamID)
         if kind == ConnectionDataBlocked.type:
             unsent = sum(stream.queue.unsent for stream in streams.open.values())
-            return ConnectionDataBlocked(streams.sendCredit.used + unsent)
+            return ConnectionDataBlocked(streams.sendWindow.used + unsent)
         wanted = max((s.streamID for s in streams.open.values() if not s.hasOpened), default=0)
         return ConnectionStreamIDBlocked(wanted) if wanted > streams.peerMaxStreamID else None
 
@@ -212,7 +212,7 @@ class ControlFrames:
         if kind == StreamMaxMoney.type:
             return self.maxMoney(stream)
         if kind == StreamMaxData.type:
-            return StreamMaxData(streamID, stream.grant.tell())
+            return StreamMaxData(streamID, stream.receiveWindow.tell())
         if kind == StreamMoneyBlocked.type:
             return StreamMoneyBlocked(streamID, money.sendMax, money.sent)
         if kind == StreamDataBlocked.type:

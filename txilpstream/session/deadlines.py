@@ -81,7 +81,7 @@ class Deadlines:
         self._drainedAt = None
         streams = self._state.streams
         money = sum(stream.moneyIn.totalReceived for stream in streams.open.values())
-        if (got := (streams.grant.received, money)) != self._got:
+        if (got := (streams.receiveWindow.received, money)) != self._got:
             self._got, self._gotAt = got, now
 
     def note(self, now: float) -> None:

@@ -75,7 +75,7 @@ def _hearAsset(state: SessionState, frame: ConnectionAssetDetails) -> None:
 
 
 def _hearMaxData(state: SessionState, frame: ConnectionMaxData) -> None:
-    if state.streams.sendCredit.hear(frame.maxOffset):
+    if state.streams.sendWindow.hear(frame.maxOffset):
         state.wasUnblocked = True
 
 
@@ -112,7 +112,7 @@ def _hearMaxMoney(state: SessionState, frame: StreamMaxMoney) -> None:
 
 def _hearMaxStreamData(state: SessionState, frame: StreamMaxData) -> None:
     stream = state.streams.open.get(frame.streamID)
-    if stream is not None and stream.sendCredit.hear(frame.maxOffset):
+    if stream is not None and stream.sendWindow.hear(frame.maxOffset):
         state.wasUnblocked = True
         state.streams.refresh(stream)
 

@@ -1,5 +1,5 @@
 """
-Asking for the rate before money leaves.
+The rate of the path, measured before money leaves.
 
 A probe is a packet of money that nobody can fulfill: its condition is random, so the peer can only
 refuse it, and says in its refusal what arrived (RFC 29 section 3.4). It is polite: it starts near

@@ -384,15 +384,15 @@ class Receiver:
             target = streams.open.get(frame.streamID)
             if target is None or target.isEnded:
                 # It counted for the sender; nobody keeps it, so it counts as consumed at once.
-                streams.grant.received += len(frame.data)
-                streams.grant.consumed += len(frame.data)
+                streams.receiveWindow.received += len(frame.data)
+                streams.receiveWindow.consumed += len(frame.data)
                 continue
             data = target.data
             held, waiting, highest = data.held, data.waiting, data.highest
             data.receive(frame.offset, frame.data)
             streams.budget.used += data.held - held
-            target.grant.received += data.highest - highest
-            streams.grant.received += data.highest - highest
+            target.receiveWindow.received += data.highest - highest
+            streams.receiveWindow.received += data.highest - highest
             if data.waiting > waiting:
                 state.events.append(DataArrived(frame.streamID))
 
@@ -489,7 +489,7 @@ def takesData(state: SessionState, incoming: Incoming) -> bool:
         if stream is None or stream.isEnded:
             continue
         end = frame.offset + len(frame.data)
-        limit = max(stream.grant.limit, INITIAL_STREAM_CREDIT)
+        limit = max(stream.receiveWindow.limit, INITIAL_STREAM_CREDIT)
         if end > limit:
             raise PeerError(
                 ErrorCode.FLOW_CONTROL_ERROR,
@@ -502,11 +502,11 @@ def takesData(state: SessionState, incoming: Incoming) -> bool:
         if stream.data.isCrowded and frame.offset > stream.data.offset:
             return False
         size += len(frame.data)
-    limit = max(streams.grant.limit, INITIAL_CONNECTION_CREDIT)
-    if streams.grant.received + more > limit:
+    limit = max(streams.receiveWindow.limit, INITIAL_CONNECTION_CREDIT)
+    if streams.receiveWindow.received + more > limit:
         raise PeerError(
             ErrorCode.FLOW_CONTROL_ERROR,
-            f"all streams were sent {streams.grant.received + more} bytes of {limit}",
+            f"all streams were sent {streams.receiveWindow.received + more} bytes of {limit}",
         )
     return streams.budget.used + size <= streams.budget.limit
 

@@ -2,8 +2,7 @@
 When a sender tries again, and when it gives up.
 
 A code is final, or it is not; several packets in flight at once that are answered alike are one
-episode, not many. This file knows codes and moments, and counts what it has seen for the error that
-may have to be told.
+episode, not many. What was met is counted, for the error that may have to be told.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class RetryPolicy:
         self._reconnectedAt = now
 
     def fulfilled(self) -> None:
-        """A packet was fulfilled: patience is whole again."""
+        """A packet was fulfilled: whatever was met before counts no more."""
         if self._episodes or self.waitUntil or self._sleep != FIRST_SLEEP:
             self._episodes.clear()
             self._lastAt.clear()

@@ -178,8 +178,8 @@ class Sender:
 
     def _buildData(self, now: float) -> Outgoing | None:
         """Fill a packet with fragments of the streams whose turn it is."""
-        ready, credit = self._state.streams.dataReady, self._state.streams.sendCredit
-        if not credit.room and self._stuckAt == self._path.losses:
+        ready, window = self._state.streams.dataReady, self._state.streams.sendWindow
+        if not window.room and self._stuckAt == self._path.losses:
             return None
         configuration = self._state.configuration
         room = configuration.fragmentSize
@@ -197,7 +197,7 @@ class Sender:
                     break
                 queue.resend(offset)
             else:
-                size = min(room, stream.sendCredit.room, credit.room)
+                size = min(room, stream.sendWindow.room, window.room)
                 if size <= 0:  # it is the connection that is blocked; another may have lost some
                     ready.move_to_end(streamID)
                     continue
@@ -207,7 +207,7 @@ class Sender:
             frames.append(StreamData(streamID, offset, data))
             fragments.append((streamID, offset, len(data) if queue.isSure(offset) else 0))
             room -= len(data) + FRAME_OVERHEAD
-            if queue.hasLost or (queue.unsent and stream.sendCredit.room):
+            if queue.hasLost or (queue.unsent and stream.sendWindow.room):
                 ready.move_to_end(streamID)
             else:
                 del ready[streamID]
@@ -221,11 +221,11 @@ class Sender:
     def _use(self, stream: SessionStream, size: int) -> None:
         """New bytes leave: use credit, and say so when it is used up."""
         state = self._state
-        state.useCredit(stream, size)
-        credit, unsent = state.streams.sendCredit, stream.queue.unsent
-        if unsent and not stream.sendCredit.room:
+        state.useWindow(stream, size)
+        window, unsent = state.streams.sendWindow, stream.queue.unsent
+        if unsent and not stream.sendWindow.room:
             state.controlFrames.add(StreamDataBlocked.type, stream.streamID)
-        if unsent and not credit.room:
+        if unsent and not window.room:
             state.controlFrames.add(ConnectionDataBlocked.type)
 
     # --- Money ----------------------------------------------------------------------------
@@ -395,11 +395,11 @@ class Sender:
             queue.resend(offset)
             frames.append(StreamData(stream.streamID, offset, data))
             fragments.append((stream.streamID, offset, len(data) if queue.isSure(offset) else 0))
-        credit = state.streams.sendCredit
-        room = min(stream.sendCredit.room, credit.room)
+        window = state.streams.sendWindow
+        room = min(stream.sendWindow.room, window.room)
         if queue.unsent and room:
             offset, data = queue.nextNew(room)
-            state.useCredit(stream, len(data))
+            state.useWindow(stream, len(data))
             frames.append(StreamData(stream.streamID, offset, data))
             fragments.append((stream.streamID, offset, len(data)))
         return tuple(fragments)
@@ -454,7 +454,7 @@ class Sender:
                 state.controlFrames.add(ConnectionStreamIDBlocked.type)
             elif stream.queue.unsent:
                 state.controlFrames.add(StreamDataBlocked.type, stream.streamID)
-                if not state.streams.sendCredit.room:
+                if not state.streams.sendWindow.room:
                     state.controlFrames.add(ConnectionDataBlocked.type)
             elif stream.moneyOut.unsent:
                 state.controlFrames.add(StreamMoneyBlocked.type, stream.streamID)

@@ -361,7 +361,7 @@ class Session:
         @raise LocalError: if they do not fit into a packet, or data or money left already.
         """
         stream = self._sendable(streamID)
-        most = min(self._configuration.fragmentSize, stream.sendCredit.room)
+        most = min(self._configuration.fragmentSize, stream.sendWindow.room)
         if len(data) > most:
             raise LocalError(
                 f"{len(data)} bytes do not fit beside money: at most {most} do; write the rest "
@@ -384,12 +384,12 @@ class Session:
         size = len(data)
         streams = state.streams
         streams.budget.give(size)
-        stream.grant.consumed += size
-        streams.grant.consumed += size
+        stream.receiveWindow.consumed += size
+        streams.receiveWindow.consumed += size
         if state.destination:
-            if stream.grant.isDue() and not stream.isEnded:
+            if stream.receiveWindow.isDue() and not stream.isEnded:
                 state.controlFrames.add(StreamMaxData.type, streamID)
-            if streams.grant.isDue():
+            if streams.receiveWindow.isDue():
                 state.controlFrames.add(ConnectionMaxData.type)
         if stream.isEnded:
             state.finishStream(stream)
@@ -530,7 +530,7 @@ class Session:
         streams = self._state.streams
         return bool(
             streams.open
-            or streams.grant.received
+            or streams.receiveWindow.received
             or streams.maxStreamID != self._configuration.maximumStreamID
         )
 

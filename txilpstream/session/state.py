@@ -163,11 +163,11 @@ class SessionState:
             self.hasAnswered = True
             self.events.append(PeerAnswered())
 
-    def useCredit(self, stream: SessionStream, size: int) -> None:
+    def useWindow(self, stream: SessionStream, size: int) -> None:
         """New bytes of a stream leave; producers go on where that goes below a mark."""
         streams, configuration = self.streams, self.configuration
-        stream.sendCredit.used += size
-        streams.sendCredit.used += size
+        stream.sendWindow.used += size
+        streams.sendWindow.used += size
         unsent = stream.queue.unsent
         streams.unsent -= size
         if unsent < configuration.streamHighWater <= unsent + size:

@@ -1,7 +1,8 @@
 """
 ILP addresses (RFC 15): what is one, and how segments are put together.
 
-This module knows the form of addresses and nothing of routing.
+Each check takes what RFC 15 allows and nothing else: an address that another node refuses would
+lose every packet that bears it. Where packets go is decided in C{hub.routing}.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """
 IL-DCP: how a node learns its own address and asset from its parent (RFC 31).
 
-This module knows the request and the answer as bytes, not when to send them.
+Request and answer are an ordinary Prepare and Fulfill with a fixed condition, as bytes; an account
+asks when it opens, a hub answers its children.
 """
 
 from __future__ import annotations

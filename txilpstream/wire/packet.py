@@ -1,7 +1,8 @@
 """
 STREAM packets before encryption (RFC 29 section 5.2).
 
-This module knows the packet's fields; octets after the frames are junk data and ignored.
+Octets after the frames are junk data and ignored: senders pad with them. A packet must stay within
+what one ILP packet carries (L{fit}); what its frames mean is decided in C{session}.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.crypto.tokens}."""
+"""Tests of C{txilpstream.crypto.tokens}."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
-Credit for bytes: granted by the one who receives, used by the one who sends.
+How many bytes may come: a window that who receives grants and who sends uses up.
 
-The same two classes serve a stream and a whole connection (RFC 29 sections 4.4.4 and 4.5). A grant
-never shrinks. What was rejected: granting a window anew with every byte, which would put a frame
-into every packet; a grant is told when half of the window has been consumed since the last.
+The same two classes serve a stream and a whole connection (RFC 29 sections 4.4.4 and 4.5). What was
+granted is never taken back. What was rejected: granting more with every byte, which would put a
+frame into every packet; a limit is told when half of the window has been consumed since the last.
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ __all__ = [
     "Streams",
 ]
 
+PEER_MAX_STREAM_ID: Final = 20
+"""The largest id that a peer takes before it says so (RFC 29 section 3.3)."""
+
 OPEN: Final = 0
 DRAINING: Final = 1
 CLOSING: Final = 2
@@ -75,7 +78,6 @@ class SessionStream:
         "closeCode",
         "closeMessage",
         "data",
-        "grant",
         "hasOpened",
         "isAborted",
         "isEnded",
@@ -85,8 +87,9 @@ class SessionStream:
         "moneyOut",
         "queue",
         "receipt",
+        "receiveWindow",
         "refusesMoney",
-        "sendCredit",
+        "sendWindow",
         "sendsDataWithMoney",
         "state",
         "streamID",
@@ -107,8 +110,8 @@ class SessionStream:
         self.receipt = b""
         self.queue = SendQueue()
         self.data = Reassembler()
-        self.sendCredit = SendWindow(INITIAL_STREAM_CREDIT)
-        self.grant = ReceiveWindow(window)
+        self.sendWindow = SendWindow(INITIAL_STREAM_CREDIT)
+        self.receiveWindow = ReceiveWindow(window)
         self.moneyOut = MoneySender()
         self.moneyIn = MoneyReceiver()
 
@@ -141,10 +144,6 @@ class SessionStream:
         )
 
 
-PEER_MAX_STREAM_ID: Final = 20
-"""The largest id that a peer takes before it says so (RFC 29 section 3.3)."""
-
-
 class Streams:
     """
     The streams of one connection.
@@ -155,11 +154,30 @@ class Streams:
     @ivar maxStreamID: the largest id that we accept.
     @ivar peerMaxStreamID: the largest id that the peer accepts.
     @ivar unsent: bytes written to all streams that have not left yet.
-    @ivar sendCredit: bytes that the peer takes on all streams.
-    @ivar grant: bytes that we take on all streams.
+    @ivar sendWindow: bytes that the peer takes on all streams.
+    @ivar receiveWindow: bytes that we take on all streams.
     @ivar lastData: the sequence of the last packet with new bytes.
     @ivar budget: bytes that are held for the application, shared with other connections.
     """
+
+    __slots__ = (
+        "_configuration",
+        "_isServer",
+        "_nextID",
+        "_nextRemote",
+        "_skipped",
+        "_waiting",
+        "budget",
+        "dataReady",
+        "lastData",
+        "maxStreamID",
+        "moneyReady",
+        "open",
+        "peerMaxStreamID",
+        "receiveWindow",
+        "sendWindow",
+        "unsent",
+    )
 
     def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:
         self._configuration = configuration
@@ -174,29 +192,10 @@ class Streams:
         self.maxStreamID = configuration.maximumStreamID
         self.peerMaxStreamID = PEER_MAX_STREAM_ID
         self.unsent = 0
-        self.sendCredit = SendWindow(INITIAL_CONNECTION_CREDIT)
-        self.grant = ReceiveWindow(configuration.connectionWindow)
+        self.sendWindow = SendWindow(INITIAL_CONNECTION_CREDIT)
+        self.receiveWindow = ReceiveWindow(configuration.connectionWindow)
         self.budget = budget
         self.lastData = -1
-
-    __slots__ = (
-        "_configuration",
-        "_isServer",
-        "_nextID",
-        "_nextRemote",
-        "_skipped",
-        "_waiting",
-        "budget",
-        "dataReady",
-        "grant",
-        "lastData",
-        "maxStreamID",
-        "moneyReady",
-        "open",
-        "peerMaxStreamID",
-        "sendCredit",
-        "unsent",
-    )
 
     def get(self, streamID: int) -> SessionStream:
         """
@@ -290,7 +289,7 @@ class Streams:
         if (
             mayOpen
             and not sendsDataWithMoney
-            and (queue.hasLost or (queue.unsent and stream.sendCredit.room))
+            and (queue.hasLost or (queue.unsent and stream.sendWindow.room))
         ):
             self.dataReady.setdefault(streamID, stream)
         else:
@@ -316,13 +315,13 @@ class Streams:
 
     def forgetData(self, stream: SessionStream) -> None:
         """Forget data that nobody will send or read; its credit goes back to the connection."""
-        unread = stream.grant.received - stream.grant.consumed
-        stream.grant.consumed += unread
-        self.grant.consumed += unread
+        unread = stream.receiveWindow.received - stream.receiveWindow.consumed
+        stream.receiveWindow.consumed += unread
+        self.receiveWindow.consumed += unread
         self.budget.give(stream.data.held)
         stream.data.clear()
         self.unsent -= stream.queue.unsent
-        self.sendCredit.used -= stream.queue.clear()
+        self.sendWindow.used -= stream.queue.clear()
 
     def recount(self, limit: int) -> bool:
         """
@@ -333,10 +332,10 @@ class Streams:
         @param limit: the peer's, in an answer to a packet that left after the last new bytes.
         @return: whether more may be sent now.
         """
-        if limit >= min(self.sendCredit.used, self.sendCredit.limit):
+        if limit >= min(self.sendWindow.used, self.sendWindow.limit):
             return False
         counted = sum(stream.queue.offset for stream in self.open.values())
-        return self.sendCredit.renew(limit - counted)
+        return self.sendWindow.renew(limit - counted)
 
     def findBlocked(self) -> bool:
         """
@@ -352,7 +351,7 @@ class Streams:
             elif not stream.queue.unsent and (stream.hasOpened or streamID <= self.peerMaxStreamID):
                 done.append(streamID)
                 continue
-            if stream.queue.unsent and not (stream.sendCredit.room and self.sendCredit.room):
+            if stream.queue.unsent and not (stream.sendWindow.room and self.sendWindow.room):
                 isBlocked = True
             if not stream.hasOpened and streamID > self.peerMaxStreamID:
                 isBlocked = True

@@ -524,7 +524,7 @@ def sometimes(code: str, every: int, most: int = 1000) -> Way:
     return way
 
 
-class EvidenceTests(SynchronousTestCase):
+class PathControlTests(SynchronousTestCase):
     """Each code has its control."""
 
     def test_amountTooLarge(self) -> None:

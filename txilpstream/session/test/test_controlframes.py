@@ -27,7 +27,7 @@ class RepeatingTests(SynchronousTestCase):
 
     def setValue(self, value: int) -> None:
         """What the frame of stream 1 says."""
-        self.streams.open[1].grant.consumed = value - 1
+        self.streams.open[1].receiveWindow.consumed = value - 1
 
     def test_heard(self) -> None:
         """A frame leaves with the value of that moment, and is done when it was heard."""
@@ -174,7 +174,7 @@ class CurrentValueTests(SynchronousTestCase):
         stream, build = self.stream, self.controlFrames.build
         stream.queue.write(b"12345")
         stream.queue.nextNew(2)
-        self.streams.sendCredit.used = 2
+        self.streams.sendWindow.used = 2
         stream.moneyOut.sendMax = 9
         stream.moneyOut.hold(4, 4)
         stream.moneyOut.settle(4, 4, 4, 4)

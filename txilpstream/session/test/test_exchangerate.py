@@ -1,4 +1,4 @@
-"""The exchange rate, its floor, and packets that can meet their minimum."""
+"""Tests of C{txilpstream.session.exchangerate}: the rate and its floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.framehandlers}: what the peer's frames change."""
+"""Tests of C{txilpstream.session.framehandlers}: what the peer's frames change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LimitTests(StateCase):
     def test_connection(self) -> None:
         self.assertTrue(self.heard(frames.ConnectionMaxData(100)))
         self.assertFalse(self.heard(frames.ConnectionMaxData(99)))
-        self.assertEqual(self.state.streams.sendCredit.limit, 100)
+        self.assertEqual(self.state.streams.sendWindow.limit, 100)
 
     def test_streamIDs(self) -> None:
         """A higher limit opens the streams that waited for it."""
@@ -47,7 +47,7 @@ class LimitTests(StateCase):
 
     def test_data(self) -> None:
         self.stream.queue.write(b"abc")
-        self.stream.sendCredit.limit = 0
+        self.stream.sendWindow.limit = 0
         self.assertTrue(self.heard(frames.StreamMaxData(1, 2)))
         self.assertIn(1, self.state.streams.dataReady)
         self.assertFalse(self.heard(frames.StreamMaxData(1, 1)))

@@ -22,7 +22,7 @@ from txilpstream.wire.ilp import decodePrepare
 from txilpstream.wire.packet import PREPARE, decodePacket
 
 
-class PackerTests(SynchronousTestCase):
+class PacketBuilderTests(SynchronousTestCase):
     """Packets, written and recorded."""
 
     def setUp(self) -> None:

@@ -215,7 +215,7 @@ class DataTests(ReceiverCase):
         reply = self.peer.send(StreamData(1, 0, b"ab"))
         self.assertEqual(self.peer.events(), [events.DataArrived(1)])
         self.assertEqual(streams.get(1).data.take(9), b"abcd")
-        self.assertEqual((streams.budget.used, streams.grant.received), (4, 4))
+        self.assertEqual((streams.budget.used, streams.receiveWindow.received), (4, 4))
         self.assertEqual(reply.frames[1], frames.StreamMaxData(1, 1 << 20))
 
     def test_tooMuch(self) -> None:
@@ -246,12 +246,12 @@ class DataTests(ReceiverCase):
         self.state.streams.get(3).isEnded = True
         self.state.streams.get(3).refusesMoney = True
         self.peer.events()
-        grant = self.state.streams.grant
-        before = grant.limit
+        receiveWindow = self.state.streams.receiveWindow
+        before = receiveWindow.limit
         reply = self.peer.send(StreamData(1, 0, b"ab"), StreamData(3, 0, b"ab"))
         self.assertEqual((reply.code, self.peer.events()), ("", []))
         self.assertEqual(self.state.streams.budget.used, 0)
-        self.assertEqual(grant.limit - before, 4, "what nobody keeps is credit again")
+        self.assertEqual(receiveWindow.limit - before, 4, "what nobody keeps is credit again")
 
 
 class LongAnswerTests(ReceiverCase):
@@ -289,7 +289,7 @@ class LongAnswerTests(ReceiverCase):
         self.assertIn(len(reply.only(frames.StreamMaxMoney)), range(500, count))
 
 
-class AnewTests(ReceiverCase):
+class RestartTests(ReceiverCase):
     """What starts another connection under the secret of one that is over."""
 
     def restartsConnection(
@@ -330,7 +330,7 @@ class AnewTests(ReceiverCase):
         self.assertFalse(self.peer.receiver.restartsConnection(broken))
 
 
-class ControlTests(ReceiverCase):
+class ControlFrameTests(ReceiverCase):
     """Frames that are neither, and the ends of things."""
 
     def test_violations(self) -> None:
@@ -418,7 +418,7 @@ def incomingOf(*frames: StreamMoney | StreamData, amount: int = 0) -> Incoming:
     )
 
 
-class IncomingCase(SynchronousTestCase):
+class StateCase(SynchronousTestCase):
     """A server's state with streams 1, 3 and 5."""
 
     def setUp(self) -> None:
@@ -434,7 +434,7 @@ class IncomingCase(SynchronousTestCase):
             self.streams[streamID] = stream
 
 
-class SplitAmountTests(IncomingCase):
+class SplitAmountTests(StateCase):
     """Who gets how much."""
 
     def split(self, amount: int, *shares: tuple[int, int]) -> dict[int, int] | None:
@@ -494,7 +494,7 @@ class SplitAmountTests(IncomingCase):
             self.assertTrue(all(part <= 101 for part in parts.values()))
 
 
-class TakesDataTests(IncomingCase):
+class TakesDataTests(StateCase):
     """Whether there is room for data."""
 
     def takes(self, *frames: StreamData) -> bool:
@@ -513,7 +513,7 @@ class TakesDataTests(IncomingCase):
 
     def test_connection(self) -> None:
         """All streams together take the connection's window; what overlaps counts once."""
-        self.state.streams.grant.received = 69990
+        self.state.streams.receiveWindow.received = 69990
         frames = [StreamData(1, 0, b"12345"), StreamData(1, 2, b"345"), StreamData(3, 0, b"12345")]
         self.assertTrue(self.takes(*frames))
         self.assertExceeds(*frames, StreamData(5, 0, b"1"))
@@ -525,7 +525,7 @@ class TakesDataTests(IncomingCase):
         self.state.streams.accept(1)
         self.assertTrue(self.takes(StreamData(1, 0, bytes(1 << 14))))
         self.assertExceeds(StreamData(1, 0, bytes((1 << 14) + 1)))
-        self.state.streams.grant.received = 1 << 16
+        self.state.streams.receiveWindow.received = 1 << 16
         self.assertExceeds(StreamData(1, 0, b"x"))
 
     def test_budget(self) -> None:
@@ -543,7 +543,7 @@ class TakesDataTests(IncomingCase):
         self.assertTrue(self.takes(StreamData(1, 0, b"x")))
 
 
-class LateTests(IncomingCase):
+class LateTests(StateCase):
     """What comes for streams that are closed."""
 
     def test_isOldData(self) -> None:
@@ -568,7 +568,7 @@ class LateTests(IncomingCase):
         self.assertEqual(frames, [StreamClose(3, code, message), StreamClose(5, code, message)])
 
 
-class ReplyFramesTests(SynchronousTestCase):
+class AnswerFramesTests(SynchronousTestCase):
     """What an answer says."""
 
     def setUp(self) -> None:

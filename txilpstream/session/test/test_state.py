@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.state}."""
+"""Tests of C{txilpstream.session.state}."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.stateless}."""
+"""Tests of C{txilpstream.session.stateless}."""
 
 from __future__ import annotations
 

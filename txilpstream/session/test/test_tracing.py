@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.tracing}: what a session tells of what it decides."""
+"""Tests of C{txilpstream.session.tracing}: what a session tells of what it decides."""
 
 from __future__ import annotations
 

@@ -357,7 +357,7 @@ class BlockedTests(VirtualTestCase):
         for _ in range(4):
             pair.client.session.sendData(pair.client.open(), bytes(60_000))
         pair.run(10)
-        used = sum(stream.sendCredit.used for stream in pair.client.streams.values())
+        used = sum(stream.sendWindow.used for stream in pair.client.streams.values())
         self.assertGreater(used, 30_000)
         said = framesOf(pair, pair.client.prepares, ConnectionDataBlocked)
         self.assertEqual({frame.maxOffset for frame in said}, {240_000})

@@ -143,7 +143,7 @@ class LimitTests(ByHandTestCase):
                 frames.StreamMaxMoney(streamID, size, 0),
             )
         give(pair, frames.ConnectionMaxStreamID(4))
-        self.assertEqual((stream.sendCredit.limit, stream.moneyOut.peerMax), (50_000, 50_000))
+        self.assertEqual((stream.sendWindow.limit, stream.moneyOut.peerMax), (50_000, 50_000))
         self.assertEqual(stream.moneyOut.peerRoom, 50_000)
         pair.server.session.sendData(streamID, bytes(40_000))
         for _ in range(9):
@@ -159,9 +159,9 @@ class LimitTests(ByHandTestCase):
         """So it is with the bytes of all streams together."""
         for size in (50_000, 100, 0, 49_999):
             self.peer.send(frames.ConnectionMaxData(size))
-            self.assertEqual(self.peer.state.streams.sendCredit.limit, 50_000)
+            self.assertEqual(self.peer.state.streams.sendWindow.limit, 50_000)
         self.peer.send(frames.ConnectionMaxData(50_001))
-        self.assertEqual(self.peer.state.streams.sendCredit.limit, 50_001)
+        self.assertEqual(self.peer.state.streams.sendWindow.limit, 50_001)
 
     def test_S29_dataOverLimit(self) -> None:
         """Bytes beyond the limit of a stream close the connection: FlowControlError."""
@@ -251,7 +251,7 @@ class LimitTests(ByHandTestCase):
             for _ in range(4):
                 pair.client.session.sendData(pair.client.open(), bytes(60_000))
             pair.run(30)
-            used = sum(stream.sendCredit.used for stream in pair.client.streams.values())
+            used = sum(stream.sendWindow.used for stream in pair.client.streams.values())
             self.assertEqual(used, window)
             self.assertEqual(pair.client.seen(ConnectionClosed), [])
 

@@ -192,7 +192,7 @@ class CountTests(VirtualTestCase):
         other = pair.client.open()
         pair.client.session.sendData(other, bytes(60_000))
         pair.run(20)
-        used = sum(stream.sendCredit.used for stream in pair.client.streams.values())
+        used = sum(stream.sendWindow.used for stream in pair.client.streams.values())
         self.assertLessEqual(used, 1 << 16)
 
 

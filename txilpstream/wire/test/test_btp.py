@@ -1,4 +1,4 @@
-"""BTP packets as bytes."""
+"""Tests of C{txilpstream.wire.btp}: BTP packets as bytes."""
 
 from __future__ import annotations
 

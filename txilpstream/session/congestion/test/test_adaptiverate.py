@@ -1,4 +1,4 @@
-"""The rule that finds a level, round by round."""
+"""Tests of C{txilpstream.session.congestion.adaptiverate}: the rule that finds a level."""
 
 from __future__ import annotations
 

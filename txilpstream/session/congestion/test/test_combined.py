@@ -1,4 +1,4 @@
-"""The three controls joined: each hears what is evidence of its own limit, and nothing else."""
+"""Tests of C{txilpstream.session.congestion.combined}: who hears of what."""
 
 from __future__ import annotations
 

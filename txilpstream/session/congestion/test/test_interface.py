@@ -1,4 +1,4 @@
-"""A control of one's own decides when packets leave, and how large they are."""
+"""Tests of C{txilpstream.session.congestion.interface}: a control of one's own."""
 
 from __future__ import annotations
 

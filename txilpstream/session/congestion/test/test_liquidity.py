@@ -1,4 +1,4 @@
-"""Money in flight, and per second."""
+"""Tests of C{txilpstream.session.congestion.liquidity}: money in flight, and per second."""
 
 from __future__ import annotations
 

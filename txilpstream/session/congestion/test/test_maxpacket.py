@@ -1,4 +1,4 @@
-"""The largest packet of a path."""
+"""Tests of C{txilpstream.session.congestion.maxpacket}: the largest packet of a path."""
 
 from __future__ import annotations
 

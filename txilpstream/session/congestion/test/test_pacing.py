@@ -1,4 +1,4 @@
-"""Packets per second."""
+"""Tests of C{txilpstream.session.congestion.pacing}: packets per second."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from txilpstream.session.streams.flowcontrol import (
 from txilpstream.test.support.strategies import forAll, uint64
 
 
-class SendCreditTests(SynchronousTestCase):
+class SendWindowTests(SynchronousTestCase):
     """How far the peer lets us send."""
 
     def test_room(self) -> None:
@@ -57,42 +57,44 @@ class SendCreditTests(SynchronousTestCase):
         self.assertEqual(credit.limit, max(words))
 
 
-class GrantTests(SynchronousTestCase):
+class ReceiveWindowTests(SynchronousTestCase):
     """How far we let the peer send."""
 
     def test_due(self) -> None:
         """The first grant is due at once, the next when half of the window was consumed."""
-        grant = ReceiveWindow(100)
-        self.assertTrue(grant.isDue())
-        self.assertEqual(grant.tell(), 100)
-        self.assertFalse(grant.isDue())
-        grant.consumed = 49
-        self.assertEqual(grant.limit, 149)
-        self.assertFalse(grant.isDue())
-        grant.consumed = 50
-        self.assertTrue(grant.isDue())
-        self.assertEqual((grant.told, grant.tell(), grant.told), (100, 150, 150))
+        receiveWindow = ReceiveWindow(100)
+        self.assertTrue(receiveWindow.isDue())
+        self.assertEqual(receiveWindow.tell(), 100)
+        self.assertFalse(receiveWindow.isDue())
+        receiveWindow.consumed = 49
+        self.assertEqual(receiveWindow.limit, 149)
+        self.assertFalse(receiveWindow.isDue())
+        receiveWindow.consumed = 50
+        self.assertTrue(receiveWindow.isDue())
+        self.assertEqual(
+            (receiveWindow.told, receiveWindow.tell(), receiveWindow.told), (100, 150, 150)
+        )
 
     def test_smallWindow(self) -> None:
         """
         A window of one byte is told once for each byte. Half of it is nothing, so that it was
         due for ever.
         """
-        grant = ReceiveWindow(1)
-        self.assertTrue(grant.isDue())
-        self.assertEqual(grant.tell(), 1)
-        self.assertFalse(grant.isDue())
-        grant.consumed = 1
-        self.assertTrue(grant.isDue())
+        receiveWindow = ReceiveWindow(1)
+        self.assertTrue(receiveWindow.isDue())
+        self.assertEqual(receiveWindow.tell(), 1)
+        self.assertFalse(receiveWindow.isDue())
+        receiveWindow.consumed = 1
+        self.assertTrue(receiveWindow.isDue())
 
     def test_last(self) -> None:
         """Offsets end with 64 bits."""
-        grant = ReceiveWindow(100)
-        grant.consumed = U64_MAX - 10
-        self.assertEqual(grant.tell(), U64_MAX)
-        grant.consumed = U64_MAX
-        self.assertEqual(grant.limit, U64_MAX)
-        self.assertFalse(grant.isDue())
+        receiveWindow = ReceiveWindow(100)
+        receiveWindow.consumed = U64_MAX - 10
+        self.assertEqual(receiveWindow.tell(), U64_MAX)
+        receiveWindow.consumed = U64_MAX
+        self.assertEqual(receiveWindow.limit, U64_MAX)
+        self.assertFalse(receiveWindow.isDue())
 
     @forAll(st.integers(1, 100), st.lists(st.integers(0, 40), max_size=30))
     def test_words(self, window: int, takes: list[int]) -> None:
@@ -100,16 +102,16 @@ class GrantTests(SynchronousTestCase):
         A grant never shrinks; it is told at most every half window, and what is not told is less
         than that.
         """
-        grant = ReceiveWindow(window)
+        receiveWindow = ReceiveWindow(window)
         half = max(1, window // 2)
-        grant.tell()
+        receiveWindow.tell()
         for count in takes:
-            grant.consumed += count
-            before = grant.told
-            if grant.isDue():
-                self.assertGreaterEqual(grant.tell(), before + half)
-            self.assertLess(grant.limit - grant.told, half)
-            self.assertEqual(grant.limit, grant.consumed + window)
+            receiveWindow.consumed += count
+            before = receiveWindow.told
+            if receiveWindow.isDue():
+                self.assertGreaterEqual(receiveWindow.tell(), before + half)
+            self.assertLess(receiveWindow.limit - receiveWindow.told, half)
+            self.assertEqual(receiveWindow.limit, receiveWindow.consumed + window)
 
 
 class ByteBudgetTests(SynchronousTestCase):

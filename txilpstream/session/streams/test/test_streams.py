@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.session.streams.streams}."""
+"""Tests of C{txilpstream.session.streams.streams}."""
 
 from __future__ import annotations
 
@@ -133,12 +133,12 @@ class LineTests(SynchronousTestCase):
 
     def test_data(self) -> None:
         """Data is ready while some is unsent and there is credit, or some was lost."""
-        self.stream.sendCredit.limit = 2
+        self.stream.sendWindow.limit = 2
         self.stream.queue.write(b"abc")
         self.assertEqual(self.ready(), (False, True))
         self.assertFalse(self.streams.findBlocked())
         self.stream.queue.nextNew(2)
-        self.stream.sendCredit.used = 2
+        self.stream.sendWindow.used = 2
         self.assertEqual(self.ready(), (False, False))
         self.assertTrue(self.streams.findBlocked())
         self.stream.queue.lose(0)
@@ -149,7 +149,7 @@ class LineTests(SynchronousTestCase):
         self.stream.queue.write(b"abc")
         self.stream.moneyOut.sendMax = 1
         self.ready()
-        self.streams.sendCredit.limit = 0
+        self.streams.sendWindow.limit = 0
         self.assertTrue(self.streams.findBlocked())
 
     def test_unopened(self) -> None:
@@ -167,7 +167,7 @@ class LineTests(SynchronousTestCase):
         """An idle stream is not looked at again; one that offers more is."""
         self.assertFalse(self.streams.findBlocked())
         self.stream.queue.write(b"abc")
-        self.stream.sendCredit.limit = 0
+        self.stream.sendWindow.limit = 0
         self.ready()
         self.assertTrue(self.streams.findBlocked())
 
@@ -185,13 +185,13 @@ class LineTests(SynchronousTestCase):
         """What nobody will read goes back to the connection's credit and to the budget."""
         streams, stream = self.streams, self.stream
         stream.data.receive(0, b"12345")
-        stream.grant.received = streams.grant.received = 5
+        stream.receiveWindow.received = streams.receiveWindow.received = 5
         streams.budget.used = 5
         stream.queue.write(b"abc")
         self.ready()
         self.assertFalse(streams.drop(stream))
-        self.assertEqual((streams.grant.consumed, streams.budget.used), (5, 0))
-        self.assertEqual(stream.grant.consumed, 5)
+        self.assertEqual((streams.receiveWindow.consumed, streams.budget.used), (5, 0))
+        self.assertEqual(stream.receiveWindow.consumed, 5)
         self.assertFalse(streams.open or streams.dataReady or streams.findBlocked())
 
 
@@ -234,7 +234,9 @@ class SessionStreamTests(SynchronousTestCase):
     def test_new(self) -> None:
         """A stream starts open, unknown to the peer, and takes no money."""
         stream = SessionStream(3, 100)
-        self.assertEqual((stream.streamID, stream.state, stream.grant.limit), (3, OPEN, 100))
+        self.assertEqual(
+            (stream.streamID, stream.state, stream.receiveWindow.limit), (3, OPEN, 100)
+        )
         self.assertEqual(stream.moneyIn.receiveMax, 0)
         self.assertFalse(stream.hasOpened or stream.isEnded or stream.isOver)
 
