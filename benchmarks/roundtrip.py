@@ -380,7 +380,7 @@ async def measureMemory(reactor: Any, options: Options) -> list[Figure]:
         connection = None  # type: ignore[assignment]
         ended = list(rig.server.connections)[1:]
         for segment in ended:
-            rig.server.connections.pop(segment).letGo()
+            rig.server.connections.pop(segment)._letGo()
         client = heldKiB() - before
         clients.append(client / count)
         servers.append((both - client) / count)
@@ -395,7 +395,7 @@ async def measureMemory(reactor: Any, options: Options) -> list[Figure]:
         streams.append((heldKiB() - before) / count / 2)
         tracemalloc.stop()
         for connection in connections:
-            connection.letGo()
+            connection._letGo()
         await rig.close()
     return [
         Figure("idle connection with one stream, client's end", median(clients), "KiB", 12),

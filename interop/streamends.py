@@ -164,7 +164,7 @@ class StreamTestCase(SceneTestCase):
         """Let our server go, and all its connections, at once."""
         for connection in list(self.server.connections.values()):
             connection.abort()
-        await self.server.stop()
+        await self.server.stopListening()
 
     async def credentials(self, **options: Any) -> Credentials:
         """Credentials that the peer's server makes."""

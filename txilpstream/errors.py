@@ -1,14 +1,17 @@
 """
 The errors of STREAM, each of which says whose fault it is.
 
-What is raised at a caller tells him what to do next, and never shows a secret. A refusal that is
-part of the protocol's ordinary life (a reject, a full window) is a value and never one of these.
+What is raised at a caller tells him what to do next. It never shows a secret: an argument that is of
+the wrong type may be one, and is only described. A refusal that is part of the protocol's ordinary
+life (a reject, a full window) is a value and never one of these.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = [
     "ConnectionEnded",
@@ -18,6 +21,7 @@ __all__ = [
     "PeerError",
     "RejectSeen",
     "StreamError",
+    "wrongType",
 ]
 
 
@@ -112,3 +116,29 @@ class ConnectionEnded(StreamError):
         super().__init__(f"{message}; rejects met:{lines}" if rejects else message)
         self.message = message
         self.rejects = rejects
+
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z+-]{0,15}:")
+"""What a plugin's description or a URL begins with; what follows may be a secret."""
+
+
+def wrongType(name: str, value: object, wanted: str) -> LocalError:
+    """
+    Make the error for an argument that is of the wrong type.
+
+    @param name: of the argument.
+    @param value: what was given; it is described, and shown only where it cannot be a secret.
+    @param wanted: what it takes and what to do, as a clause that begins with "it takes".
+    """
+    if value is None or isinstance(value, bool | int | float):
+        given = repr(value)
+    elif isinstance(value, str):
+        scheme = _SCHEME.match(value)
+        given = f"the string '{scheme[0]}...'" if scheme else f"a string of {len(value)} characters"
+    elif isinstance(value, bytes | bytearray):
+        given = f"{len(value)} octets"
+    elif isinstance(value, type):
+        given = f"the class {value.__name__}"
+    else:
+        given = f"of type {type(value).__name__}"
+    return LocalError(f"{name} is {given}: {wanted}")

@@ -246,7 +246,7 @@ class Demo:
         await customer.done
         self._sum(transport, started)
         await connection.close()
-        await streamServer.stop()
+        await streamServer.stopListening()
         await client.close()
         await server.close()
         return result

@@ -23,6 +23,7 @@ from txilpstream.payments.terms import Terms
 from txilpstream.session import events
 from txilpstream.transport.account import Account
 from txilpstream.transport.protocol import StreamProtocol
+from txilpstream.transport.stream import wake, watch
 from txilpstream.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Payer:
         stream = self._stream = protocol.transport
         connection, terms, state = stream.connection, self._terms, self._state
         session = connection.session
-        stream.watch(self._told)
+        watch(stream, self._told)
         total = state.rest
         if terms.destinationAmount is not None:
             session.setDeliverMax(stream.streamID, state.missing(expected))
@@ -115,7 +116,7 @@ class Payer:
             self._reserve.keep()
         self._waitsUntil = self._account.reactor.seconds() + self._deadline
         self._later("deadline", self._deadline, self._look)
-        connection.wake()
+        wake(connection)
 
     def limit(self) -> None:
         """The time that the payment may take begins."""

@@ -265,7 +265,7 @@ class Payment:
             "firstStreamID": state.nextStreamID,
             **self._options,
         }
-        self.connection = client.start(credentials, isReachable=False, **options)
+        self.connection = client.openConnection(credentials, isReachable=False, **options)
         self.connection.session.setTotal(terms.most)
         self._payer.start(self.connection, expected)
 

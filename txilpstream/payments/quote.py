@@ -137,22 +137,11 @@ def _ask(
     if session.isClosing:
         raise LocalError("the connection is closed: open another one")
     wanted = terms.sourceAmount or min(terms.destinationAmount or 1, terms.maxSourceAmount)
-    session.measureRate(wanted)
-    measured: Deferred[RateLearned] = Deferred()
-    connection.measuring.append(measured)
-    connection.wake()
+    measured = connection.measureRate(wanted)
     left = max(0.0, timeout - spent)
     measured.addTimeout(left, connection.account.reactor, lambda _, __: _late(_, timeout))
 
-    def forget(outcome: Any) -> Any:
-        """Whoever else asks has its answer by the same packets."""
-        if measured in connection.measuring:
-            connection.measuring.remove(measured)
-        if not connection.measuring:
-            session.forgetRate()
-        return outcome
-
-    return measured.addBoth(forget).addCallback(_judge, connection, terms)
+    return measured.addCallback(_judge, connection, terms)
 
 
 def _late(_: object, timeout: float) -> Any:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from txilpstream.amounts import Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.interfaces import PaymentResult
+from txilpstream.transport.stream import wake
 
 if TYPE_CHECKING:
     from txilpstream.session.session import Session
@@ -225,7 +226,7 @@ class Reserve:
         session = stream.connection.session
         session.setReserve(stream.streamID, state.reserved - self._reserved)
         session.reserveSequences(state.nextSequence)
-        stream.connection.wake()
+        wake(stream.connection)
 
     def _ebSaved(self, failure: Failure) -> None:
         self._isSaving = False

@@ -211,7 +211,7 @@ class ReceiverService(Service):
         if account is not None:
             await atMost(CLOSE_TIMEOUT, account.drain(), self._reactor)
         if server is not None:
-            await atMost(CLOSE_TIMEOUT, server.stop(), self._reactor)
+            await atMost(CLOSE_TIMEOUT, server.stopListening(), self._reactor)
         if local is not None:
             await local.stop()
         if account is not None:

@@ -172,7 +172,7 @@ class Run:
         server = StreamServer(right)
         self.server = server
         await server.listen(self.servers)
-        connection = StreamClient(left).start(server.generateCredentials())
+        connection = StreamClient(left).openConnection(server.generateCredentials())
         self.connections.append(connection)
         for _ in range(self.streams):
             connection.openStream(self.clients)

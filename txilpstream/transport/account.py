@@ -1,8 +1,10 @@
 """
 One ILP account: the plugin's data handler, its turns, its address and its clock.
 
-It knows a plugin only by its interface, decodes each incoming Prepare once and finds whose it is.
-Its connections send in turns, see C{turns}.
+A plugin has one data handler and one producer, and both are the account's: it decodes each incoming
+Prepare once, finds whose it is, and gives the connections that send over the plugin their turns.
+Every connection on a plugin must go through one account, or they would take packets from each
+other.
 """
 
 from __future__ import annotations
@@ -10,104 +12,27 @@ from __future__ import annotations
 import os
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError
-from txilpstream.interfaces import IPlugin
+from txilpstream.crypto.credentials import Credentials
+from txilpstream.crypto.tokens import TokenFormats
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError, wrongType
+from txilpstream.interfaces import IPlugin, Plugin, Reactor
+from txilpstream.waiters import Waiters
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
 from txilpstream.wire.ilp import Prepare, decodePrepare, rejectWith
 
-__all__ = ["Account", "Turns", "accountFor", "checkOpen"]
+__all__ = ["Account", "CredentialsMaker", "accountFor"]
 
 _log = Logger()
-
-
-class _Sends(Protocol):
-    """A connection, as its account sees it."""
-
-    def turn(self) -> None:
-        """Send what may be sent now."""
-
-    def reconnected(self) -> None:
-        """The plugin lost its peer and has found it again."""
-
-    def abort(self, message: str) -> None:
-        """End now."""
-
-
-@implementer(IPushProducer)
-class Turns:
-    """
-    Gives connections their turns.
-
-    @ivar reactor: where its time comes from.
-    @ivar plugin: what carries its packets.
-    @ivar connections: those that are not over.
-    @ivar isPaused: whether the plugin's way out is full.
-    """
-
-    def __init__(self, reactor: IReactorTime, plugin: Any) -> None:
-        self.reactor = reactor
-        self.plugin = plugin
-        self.isPaused = False
-        self.connections: set[_Sends] = set()
-        self._waiting: dict[_Sends, None] = {}
-        self._stopped: dict[_Sends, None] = {}
-        self._isScheduled = False
-        self._isLost = False
-
-    def forget(self, connection: _Sends) -> None:
-        """A connection is over."""
-        self.connections.discard(connection)
-        self._stopped.pop(connection, None)
-
-    def wake(self, sender: _Sends) -> None:
-        """Give a connection a turn soon."""
-        self._waiting[sender] = None
-        if not self._isScheduled:
-            self._isScheduled = True
-            self.reactor.callLater(0, self._turn)
-
-    def _turn(self) -> None:
-        self._isScheduled = False
-        waiting, self._waiting = self._waiting, {}
-        for sender in waiting:
-            try:
-                sender.turn()
-            except Exception:
-                _log.failure("a connection failed in its turn; others go on")
-
-    def pauseProducing(self) -> None:
-        """The plugin's way out is full, or lost: connections collect, and send no more."""
-        self.isPaused = True
-        self._isLost = not self.plugin.isConnected()
-
-    def resumeProducing(self) -> None:
-        """The plugin takes packets again."""
-        self.isPaused = False
-        if self._isLost:
-            self._isLost = False
-            for connection in list(self.connections):
-                connection.reconnected()
-        for sender in self._stopped:
-            self.wake(sender)
-        self._stopped.clear()
-
-    def stopProducing(self) -> None:
-        """The plugin is gone."""
-        self.isPaused = True
-
-    def waitForPlugin(self, sender: _Sends) -> None:
-        """A connection has more to send once the plugin takes it."""
-        self._stopped[sender] = None
 
 
 _INVALID: Final = rejectWith("F01")
@@ -132,7 +57,21 @@ Answerer = Callable[[str, Prepare], bytes | Deferred[bytes]]
 """Takes the segment after our address, and the packet."""
 
 
-class Account(Turns):
+class _Sends(Protocol):
+    """A connection, as its account sees it."""
+
+    def _turn(self) -> None:
+        """Send what may be sent now."""
+
+    def _reconnected(self) -> None:
+        """The plugin lost its peer and has found it again."""
+
+    def abort(self, message: str) -> None:
+        """End now."""
+
+
+@implementer(IPushProducer)
+class Account:
     """
     One ILP account.
 
@@ -144,12 +83,13 @@ class Account(Turns):
     @ivar connections: those that are not over.
     @ivar isPaused: whether the plugin's way out is full.
     @ivar invalidPackets: how many came that were no Prepare.
+    @ivar randomBytes: gives so many random octets.
     """
 
     def __init__(
         self,
-        reactor: IReactorTime,
-        plugin: Any,
+        reactor: Reactor,
+        plugin: Plugin,
         *,
         address: str = "",
         assetCode: str | None = None,
@@ -159,39 +99,72 @@ class Account(Turns):
         clockOffset: float = 0.0,
     ) -> None:
         """
+        @param address: its ILP address where that is known; else it is asked for by IL-DCP.
+        @param assetCode: its asset where that is known.
+        @param assetScale: the asset's number of decimals.
+        @param randomBytes: gives so many random octets.
         @param wallClock: seconds since the epoch; it stamps the expiry of packets.
         @param clockOffset: seconds to add where the machine's clock is known to be wrong.
-        @raise LocalError: if the address is none.
+        @raise LocalError: if the address is none, or what is given is no reactor or no plugin.
         """
-        super().__init__(reactor, plugin)
+        self.reactor = _checkReactor(reactor)
+        self.plugin = _checkPlugin(plugin, "plugin")
         self.address = checkAddress(address) if address else ""
         self.assetCode = assetCode
         self.assetScale = assetScale
+        self.connections: set[_Sends] = set()
+        self.isPaused = False
         self.invalidPackets = 0
         self.randomBytes = randomBytes
         self._wallClock = wallClock
         self._clockOffset = clockOffset
-        self._seconds = reactor.seconds
-        self._anchor = wallClock() - reactor.seconds()
+        self._seconds = self.reactor.seconds
+        self._anchor = wallClock() - self._seconds()
+        self._awake: dict[_Sends, None] = {}
+        self._isScheduled = False
+        self._stopped: dict[_Sends, None] = {}
+        self._isLost = False
         self._routes: dict[str, Answerer] = {}
         self._released: list[str] = []
         self._default: Answerer | None = None
         self._isOpen = False
+        self._isOpening = False
+        self._opening: Waiters[Account] = Waiters()
         self._isDraining = False
         self._asked = 0
-        self._drained: list[Deferred[None]] = []
-        self._opening: list[Deferred[Account]] = []
+        self._drained: Waiters[None] = Waiters()
 
     @classmethod
-    def open(cls, reactor: IReactorTime, plugin: Any, **options: Any) -> Deferred[Account]:
+    def open(
+        cls,
+        reactor: Reactor,
+        plugin: Plugin,
+        *,
+        address: str = "",
+        assetCode: str | None = None,
+        assetScale: int | None = None,
+        randomBytes: Callable[[int], bytes] = os.urandom,
+        wallClock: Callable[[], float] = time.time,
+        clockOffset: float = 0.0,
+    ) -> Deferred[Account]:
         """
-        Connect a plugin and learn the account's address and asset by IL-DCP, unless told.
+        Connect a plugin and learn the account's address and asset by IL-DCP, unless told. What it
+        takes is what the class takes.
 
-        @param options: as the class takes them.
         @return: fires with the account; fails if the plugin cannot connect or the parent gives
             no address.
+        @raise LocalError: as of the class.
         """
-        return cls(reactor, plugin, **options).whenOpen()
+        return cls(
+            reactor,
+            plugin,
+            address=address,
+            assetCode=assetCode,
+            assetScale=assetScale,
+            randomBytes=randomBytes,
+            wallClock=wallClock,
+            clockOffset=clockOffset,
+        ).whenOpen()
 
     @property
     def asset(self) -> tuple[str, int] | None:
@@ -208,22 +181,21 @@ class Account(Turns):
         """
         if self._isOpen:
             return succeed(self)
-        waiting: Deferred[Account] = Deferred(self._opening.remove)
-        self._opening.append(waiting)
-        if len(self._opening) == 1:
-            connected: Deferred[None] = self.plugin.connect()
+        waiting = self._opening.add()
+        if not self._isOpening:
+            self._isOpening = True
+            connected = maybeDeferred(self.plugin.connect)
             opened: Deferred[Account] = connected.addCallback(lambda _: self._start())
-            opened.addBoth(self._opened)
+            opened.addCallbacks(self._cbOpened, self._ebOpened)
         return waiting
 
-    def _opened(self, outcome: Any) -> None:
-        waiting, self._opening = self._opening, []
-        self._isOpen = outcome is self
-        for deferred in waiting:
-            if self._isOpen:
-                deferred.callback(self)
-            else:
-                deferred.errback(outcome)
+    def _cbOpened(self, _: object) -> None:
+        self._isOpen, self._isOpening = True, False
+        self._opening.fire(self)
+
+    def _ebOpened(self, failure: Failure) -> None:
+        self._isOpening = False
+        self._opening.fail(failure)
 
     def _start(self) -> Account | Deferred[Account]:
         self.plugin.registerDataHandler(self.receivePrepare)
@@ -231,15 +203,15 @@ class Account(Turns):
         if self.address:
             return self
         request = ildcp.encodeRequest(self.now() + IL_DCP_TIMEOUT)
-        asked: Deferred[bytes] = self.plugin.sendData(request)
+        asked = self.plugin.sendData(request)
         asked.addTimeout(IL_DCP_TIMEOUT, self.reactor, onTimeoutCancel=_late)
         return asked.addCallbacks(self._cbDetails, self._ebDetails)
 
     def _ebDetails(self, failure: Failure) -> Failure:
-        self._release()
+        self._giveBack()
         return failure
 
-    def _release(self) -> None:
+    def _giveBack(self) -> None:
         """Give the plugin's slots back."""
         self._isOpen = self._isDraining = False
         self.plugin.deregisterDataHandler()
@@ -249,7 +221,7 @@ class Account(Turns):
         try:
             details = ildcp.decodeResponse(reply)
         except StreamError:
-            self._release()
+            self._giveBack()
             raise
         self.address = details.address
         if self.assetCode is None:
@@ -260,8 +232,8 @@ class Account(Turns):
         """End all connections, give the plugin's slots back and disconnect it."""
         for connection in list(self.connections):
             connection.abort("the account was closed")
-        self._release()
-        done: Deferred[None] = self.plugin.disconnect()
+        self._giveBack()
+        done: Deferred[None] | None = self.plugin.disconnect()
         return done if done is not None else succeed(None)
 
     def now(self) -> float:
@@ -274,31 +246,27 @@ class Account(Turns):
 
     # --- Whose packet is it? ----------------------------------------------------------------
 
-    def attach(self, answerer: Answerer) -> str:
+    def _reserve(self) -> str:
         """
-        Give an address of its own to a connection.
+        An address segment that nobody has, to be appended to the account's address; L{_route}
+        says whose it is.
+        """
+        return urlsafe_b64encode(self.randomBytes(_SEGMENT_OCTETS)).decode("ascii")
 
-        @return: a segment to be appended to the account's address; L{detach} or L{release} frees
-            it.
-        """
-        segment = urlsafe_b64encode(self.randomBytes(_SEGMENT_OCTETS)).decode("ascii")
+    def _route(self, segment: str, answerer: Answerer) -> None:
+        """Say who answers packets for a segment; L{_release} frees it."""
         self._routes[segment] = answerer
-        return segment
 
-    def detach(self, segment: str) -> None:
-        """Free a segment at once."""
-        self._routes.pop(segment, None)
-
-    def release(self, segment: str) -> None:
+    def _release(self, segment: str) -> None:
         """
         Free a segment when some more are released after it; until then its owner goes on answering
         what was on its way when its connection ended.
         """
         self._released.append(segment)
         if len(self._released) > MOST_RELEASED:
-            self.detach(self._released.pop(0))
+            self._routes.pop(self._released.pop(0), None)
 
-    def setServer(self, answerer: Answerer | None) -> None:
+    def _setServer(self, answerer: Answerer | None) -> None:
         """
         Say who answers packets for segments that nobody has, None for nobody.
 
@@ -333,9 +301,7 @@ class Account(Turns):
     def _answered(self, reply: Any) -> Any:
         self._asked -= 1
         if not self._asked:
-            drained, self._drained = self._drained, []
-            for deferred in drained:
-                deferred.callback(None)
+            self._drained.fire(None)
         return reply
 
     def drain(self) -> Deferred[None]:
@@ -347,11 +313,9 @@ class Account(Turns):
         self._isDraining = True
         if not self._asked:
             return succeed(None)
-        drained: Deferred[None] = Deferred(self._drained.remove)
-        self._drained.append(drained)
-        return drained
+        return self._drained.add()
 
-    def ownAddress(self, segment: str) -> str:
+    def _ownAddress(self, segment: str) -> str:
         """
         The address under which a segment of this account is reached.
 
@@ -361,12 +325,61 @@ class Account(Turns):
             raise StreamError("the account has no address: open it with Account.open")
         return join(self.address, segment)
 
+    # --- Whose turn is it? ------------------------------------------------------------------
+
+    def _wake(self, connection: _Sends) -> None:
+        """Give a connection a turn soon."""
+        self._awake[connection] = None
+        if not self._isScheduled:
+            self._isScheduled = True
+            self.reactor.callLater(0, self._turns)
+
+    def _turns(self) -> None:
+        self._isScheduled = False
+        awake, self._awake = self._awake, {}
+        for connection in awake:
+            try:
+                connection._turn()
+            except Exception:
+                _log.failure("a connection failed in its turn; others go on")
+
+    def _forget(self, connection: _Sends) -> None:
+        """A connection is over."""
+        self.connections.discard(connection)
+        self._stopped.pop(connection, None)
+
+    def _waitForPlugin(self, connection: _Sends) -> None:
+        """A connection has more to send once the plugin takes it."""
+        self._stopped[connection] = None
+
+    # --- IPushProducer: what the plugin tells -------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The plugin's way out is full, or lost: connections collect, and send no more."""
+        self.isPaused = True
+        self._isLost = not self.plugin.isConnected()
+
+    def resumeProducing(self) -> None:
+        """The plugin takes packets again."""
+        self.isPaused = False
+        if self._isLost:
+            self._isLost = False
+            for connection in list(self.connections):
+                connection._reconnected()
+        for connection in self._stopped:
+            self._wake(connection)
+        self._stopped.clear()
+
+    def stopProducing(self) -> None:
+        """The plugin is gone."""
+        self.isPaused = True
+
 
 def _late(_: object, timeout: float) -> Any:
     raise ConnectionEnded(f"the parent did not say who we are within {timeout:g} s")
 
 
-def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:
+def accountFor(source: Account | Plugin, reactor: Reactor | None = None) -> Account:
     """
     The account itself, or one on a plugin.
 
@@ -376,21 +389,81 @@ def accountFor(source: Any, reactor: IReactorTime | None = None) -> Account:
     """
     if isinstance(source, Account):
         return source
-    if not IPlugin.providedBy(source):
-        raise LocalError(f"an Account or a plugin is wanted, not {type(source).__name__}")
+    plugin = _checkPlugin(source, "account")
     if reactor is None:
         from twisted.internet import reactor as installed
 
-        reactor = cast("IReactorTime", installed)
-    return Account(reactor, source)
+        reactor = cast("Reactor", installed)
+    return Account(reactor, plugin)
 
 
-def checkOpen(account: Account) -> str:
+def _checkPlugin(plugin: Plugin, name: str) -> Plugin:
     """
-    The address of an account that can receive.
-
-    @raise LocalError: if it has none.
+    @param name: of the argument that it was given as.
+    @raise LocalError: if it is none.
     """
-    if not account.address:
-        raise LocalError("the account has no address yet: listen, or open it with Account.open")
-    return account.address
+    if IPlugin.providedBy(plugin) or (
+        hasattr(plugin, "registerDataHandler") and not isinstance(plugin, type)
+    ):
+        return plugin
+    wanted = "it takes a plugin" if name == "plugin" else "it takes an Account or a plugin"
+    if isinstance(plugin, str):
+        wanted += "; pluginFromString(reactor, ...) makes one of a string"
+    raise wrongType(name, plugin, wanted)
+
+
+def _checkReactor(reactor: Reactor) -> IReactorTime:
+    """
+    @raise LocalError: if it has no time.
+    """
+    if not (hasattr(reactor, "callLater") and hasattr(reactor, "seconds")):
+        raise wrongType("reactor", reactor, "it takes a reactor")
+    return cast("IReactorTime", reactor)
+
+
+class CredentialsMaker:
+    """
+    What gives out addresses on an account, and knows them again by their tokens: the part that
+    servers with and without state have in common.
+
+    @ivar account: the account.
+    """
+
+    def __init__(self, account: Account, secret: bytes, tokenFormats: Iterable[str]) -> None:
+        """
+        @param secret: 32 octets that every address is made with.
+        @raise LocalError: if the secret or a format is not valid.
+        """
+        self.account = account
+        self._tokens = TokenFormats(secret, tokenFormats, account.randomBytes)
+
+    def generateCredentials(
+        self,
+        *,
+        connectionTag: str = "",
+        receiptNonce: bytes = b"",
+        receiptSecret: bytes = b"",
+        expiresAt: int | None = None,
+    ) -> Credentials:
+        """
+        Make an address and a secret for one client.
+
+        @param connectionTag: comes back with every packet of the connection.
+        @param receiptNonce: 16 octets, with C{receiptSecret}, to have receipts signed (RFC 39).
+        @param receiptSecret: 32 octets.
+        @param expiresAt: whole seconds since the epoch, from which they are no longer good: no
+            connection begins with them.
+        @raise LocalError: if one of these is not valid, or the account is not open.
+        """
+        account = self.account
+        if not account.address:
+            raise LocalError("the account has no address yet: listen, or open it with Account.open")
+        return self._tokens.generateCredentials(
+            account.address,
+            connectionTag=connectionTag,
+            receiptNonce=receiptNonce,
+            receiptSecret=receiptSecret,
+            assetCode=account.assetCode,
+            assetScale=account.assetScale,
+            expiresAt=expiresAt,
+        )

@@ -4,32 +4,43 @@ The side that was given credentials: it opens connections.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.tokens import RANDOM_TOKEN_LENGTH
-from txilpstream.errors import LocalError
-from txilpstream.session.configuration import configure
+from txilpstream.errors import wrongType
+from txilpstream.interfaces import PaymentPolicy, Plugin, ProtocolFactory, Reactor
+from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.transport.account import Account, accountFor
 from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import checkFactory, checkPolicy
 
-__all__ = ["CONNECT_TIMEOUT", "StreamClient"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["CONNECT_TIMEOUT", "StreamClient", "checkArguments"]
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds within which the peer must have answered."""
 
 
 class StreamClient:
-    """Opens connections from one account."""
+    """
+    Opens connections from one account.
 
-    def __init__(self, account: Any, *, reactor: IReactorTime | None = None) -> None:
+    @ivar account: the account.
+    """
+
+    def __init__(self, account: Account | Plugin, *, reactor: Reactor | None = None) -> None:
         """
         @param account: an L{Account}, or a plugin, of which one is made and opened by L{connect}.
         @param reactor: for the account of a plugin; Twisted's own by default.
+        @raise LocalError: if it is neither.
         """
         self.account: Account = accountFor(account, reactor)
 
@@ -37,11 +48,11 @@ class StreamClient:
         self,
         credentials: Credentials,
         *,
-        factory: IProtocolFactory | None = None,
-        policy: Any = None,
+        factory: ProtocolFactory | None = None,
+        policy: PaymentPolicy | None = None,
         timeout: float = CONNECT_TIMEOUT,
         isReachable: bool = True,
-        **options: Any,
+        **options: Unpack[SessionOptions],
     ) -> Deferred[StreamConnection]:
         """
         Open a connection and wait until the server has proved that it knows the secret.
@@ -51,89 +62,80 @@ class StreamClient:
         @param timeout: seconds.
         @param isReachable: whether the server is told where this side is, so that it can send of
             its own accord; otherwise it only answers.
-        @param options: fields of L{SessionConfiguration}.
+        @param options: see L{SessionOptions <txilpstream.session.configuration.SessionOptions>}.
         @return: fires with the connection; fails with ConnectionEnded, which lists every reject.
             Cancelling it gives the connection up.
         @raise LocalError: if credentials or an option are not valid.
         """
-        _check(credentials, options)
-        opened = self.account.whenOpen()
+        checkArguments(credentials, factory, policy, options)
 
-        def start(_: Account) -> Deferred[StreamConnection]:
-            connection = self.start(
+        def opened(_: Account) -> Deferred[StreamConnection]:
+            connection = self.openConnection(
                 credentials, factory=factory, policy=policy, isReachable=isReachable, **options
             )
             return self.whenConnected(connection, timeout)
 
-        return opened.addCallback(start)
+        return self.account.whenOpen().addCallback(opened)
 
     def whenConnected(
         self, connection: StreamConnection, timeout: float = CONNECT_TIMEOUT
     ) -> Deferred[StreamConnection]:
         """
-        Wait until the server has answered on a connection that L{start} gave.
+        Wait until the server has answered on a connection that L{openConnection} gave.
 
         @param timeout: seconds after which the connection is given up.
-        @return: as of L{connect}.
+        @return: as of L{connect}; the connection ends with the last that waited for it.
         """
-        opened = connection.whenOpen()
         message = f"the server did not answer within {timeout} s"
         timer = self.account.reactor.callLater(timeout, connection.abort, message)
-        result: Deferred[StreamConnection] = Deferred(lambda _: giveUp())
 
-        def giveUp() -> None:
-            """Wait no more; the connection ends with the last that waited for it."""
+        def done(outcome: Any) -> Any:
             if timer.active():
                 timer.cancel()
-            if opened in connection.opening:
-                connection.opening.remove(opened)
-            if not connection.opening and not connection.session.hasPeer:
+            isCancelled = isinstance(outcome, Failure) and outcome.check(CancelledError)  # type: ignore[no-untyped-call]
+            if isCancelled and not connection._opening and not connection.session.hasPeer:
                 connection.abort()
+            return outcome
 
-        def done(value: Any) -> None:
-            if timer.active():
-                timer.cancel()
-            if not result.called:
-                (result.callback if value is connection else result.errback)(value)
+        return connection.whenOpen().addBoth(done)
 
-        opened.addBoth(done)
-        return result
-
-    def start(
+    def openConnection(
         self,
         credentials: Credentials,
         *,
-        factory: IProtocolFactory | None = None,
-        policy: Any = None,
+        factory: ProtocolFactory | None = None,
+        policy: PaymentPolicy | None = None,
         isReachable: bool = True,
-        **options: Any,
+        **options: Unpack[SessionOptions],
     ) -> StreamConnection:
         """
         Open a connection without waiting for the server; the account must be open.
 
-        @param isReachable: as of L{connect}.
+        What is written and offered leaves as soon as it can. All is as of L{connect}.
+
         @raise LocalError: if credentials or an option are not valid.
         """
-        _check(credentials, options)
+        checkArguments(credentials, factory, policy, options)
         account = self.account
-        keys = SessionKeys(credentials.sharedSecret)
-        route: list[StreamConnection] = []
         source = segment = ""
         if account.address and (isReachable or mustBeReachable(credentials)):
-            segment = account.attach(
-                lambda local, prepare: route[0].receivePrepare(local, prepare)  # noqa: PLW0108
-            )
-            source = account.ownAddress(segment)
+            segment = account._reserve()
+            source = account._ownAddress(segment)
         options.setdefault("sourceAssetCode", account.assetCode)
         options.setdefault("sourceAssetScale", account.assetScale)
-        configuration = configure(
-            options, destinationAddress=credentials.destinationAddress, sourceAddress=source
+        connection = StreamConnection(
+            account,
+            configure(
+                options, destinationAddress=credentials.destinationAddress, sourceAddress=source
+            ),
+            SessionKeys(credentials.sharedSecret),
+            factory=factory,
+            policy=policy,
+            onEnd=(lambda _: account._release(segment)) if segment else None,
         )
-        connection = StreamConnection(account, configuration, keys, factory=factory, policy=policy)
-        route.append(connection)
         if segment:
-            connection.onEnd = lambda _: account.release(segment)
-        connection.wake()
+            account._route(segment, connection._receivePrepare)
+        connection._wake()
         return connection
 
 
@@ -145,10 +147,19 @@ def mustBeReachable(credentials: Credentials) -> bool:
     return len(credentials.destinationAddress.rpartition(".")[2]) == RANDOM_TOKEN_LENGTH
 
 
-def _check(credentials: Credentials, options: dict[str, Any]) -> None:
+def checkArguments(
+    credentials: object,
+    factory: ProtocolFactory | None,
+    policy: PaymentPolicy | None,
+    options: Mapping[str, Any],
+) -> None:
     """
     @raise LocalError: if credentials are none or an option is not valid.
     """
     if not isinstance(credentials, Credentials):
-        raise LocalError(f"connect takes Credentials, not {type(credentials).__name__}")
+        wanted = "it takes Credentials: Credentials.fromJSON reads them, resolve asks for them"
+        raise wrongType("credentials", credentials, wanted)
+    if factory is not None:
+        checkFactory(factory)
+    checkPolicy(policy)
     configure(options, destinationAddress=credentials.destinationAddress)

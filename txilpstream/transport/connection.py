@@ -2,7 +2,9 @@
 One STREAM connection on an account: one session, one pump, one timer.
 
 Everything that the application is told, it is told in a turn of the reactor of its own, never from
-within a call that it made itself.
+within a call that it made itself. A packet costs one Deferred, that of the plugin, and no timer:
+the connection has one, which is moved to the earliest moment at which its session wants to be
+called.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import NoProtocol
-from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, StreamError
-from txilpstream.interfaces import NotSent, PaymentRequest, Refusal
+from txilpstream.interfaces import NotSent, PaymentPolicy, PaymentRequest, ProtocolFactory, Refusal
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import RateLearned
@@ -27,106 +29,137 @@ from txilpstream.session.receiver import Askable, Incoming
 from txilpstream.session.session import Session
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.transport.account import Account
-from txilpstream.transport.sendrate import MoneyRate
-from txilpstream.transport.stream import Stream, StreamAddress, pullAll
+from txilpstream.transport.protocol import checkFactory
+from txilpstream.transport.stream import Stream, StreamAddress, StreamQueues
+from txilpstream.waiters import Waiters
 from txilpstream.wire.ilp import Prepare
 
-__all__ = [
-    "EVENT_HANDLERS",
-    "Awaited",
-    "StreamConnection",
-    "Timer",
-    "acceptStream",
-    "ask",
-    "openStream",
-]
+__all__ = ["EVENT_HANDLERS", "StreamConnection", "Timer"]
 
 _log = Logger()
 
+PACKETS_PER_TURN: Final = 64
+"""Packets that leave in one turn of the reactor: others want their turn too. One with data counts
+as one more for each 8 KiB, and to ask sixteen pull producers as one."""
 
-def ask(
-    connection: StreamConnection, policy: Any, incoming: Incoming, asked: Askable
-) -> bytes | Deferred[bytes]:
+SHORTEST_WAIT: Final = 0.0005
+"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
+
+
+class StreamConnection:
     """
-    Let a policy judge a packet of money, and answer it so.
+    A connection that is open, or is being opened or closed.
 
-    @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}.
-    """
-    prepare = incoming.prepare
-    request = PaymentRequest(
-        prepare.executionCondition,
-        connection.connectionTag,
-        prepare.amount,
-        asked.parts,
-        prepare.expiresAt,
-        connection.session.peerAddress,
-        asked.data,
-    )
-    try:
-        verdict = policy.judgePayment(request)
-    except Exception:
-        _log.failure("a payment policy raised; its packet is refused")
-        verdict = False
-    if not isinstance(verdict, Deferred):
-        return _answer(verdict, connection, incoming)
-    judging: Deferred[bool | Refusal] = verdict
-    return judging.addCallbacks(
-        lambda judged: _answer(judged, connection, incoming),
-        lambda failure: _ebJudged(failure, connection, incoming),
-    )
-
-
-def _answer(verdict: Any, connection: StreamConnection, incoming: Incoming) -> bytes:
-    refusal = verdict if isinstance(verdict, Refusal) else None
-    return connection.answer(incoming, verdict is True, refusal)
-
-
-def _ebJudged(failure: Failure, connection: StreamConnection, incoming: Incoming) -> bytes:
-    _log.failure("a payment policy failed; its packet is refused", failure)
-    return connection.answer(incoming, False)
-
-
-class Awaited:
-    """
-    The half of a connection that others wait on.
-
+    @ivar account: the account that it uses.
     @ivar session: its state, for reading.
-    @ivar opening: who waits for the peer's first answer.
-    @ivar closing: who waits for the end.
-    @ivar measuring: who waits for the rate.
-    @ivar wearing: who waits for the end of the key.
+    @ivar streams: the streams that are open, by number.
+    @ivar sourceAddress: where this end is reached; empty if it is not.
+    @ivar connectionTag: what the server's owner wrote into the credentials, or empty.
+    @ivar packetsSent: Prepares that left.
     """
 
-    __slots__ = ("closing", "measuring", "opening", "session", "wearing")
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_exhausting",
+        "_factory",
+        "_isCollecting",
+        "_measuring",
+        "_onEnd",
+        "_opening",
+        "_policy",
+        "_queues",
+        "_timer",
+        "account",
+        "connectionTag",
+        "packetsSent",
+        "session",
+        "sourceAddress",
+        "streams",
+    )
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.opening: list[Deferred[StreamConnection]] = []
-        self.closing: list[Deferred[None]] = []
-        self.measuring: list[Deferred[RateLearned]] = []
-        self.wearing: list[Deferred[int]] = []
+    def __init__(
+        self,
+        account: Account,
+        configuration: SessionConfiguration,
+        keys: SessionKeys,
+        *,
+        factory: ProtocolFactory | None = None,
+        policy: PaymentPolicy | None = None,
+        budget: ByteBudget | None = None,
+        onEnd: Callable[[StreamConnection], None] | None = None,
+    ) -> None:
+        """
+        L{StreamClient <txilpstream.transport.client.StreamClient>} and L{StreamServer
+        <txilpstream.transport.server.StreamServer>} make connections.
 
-    def wake(self) -> None:
-        """Take a turn soon."""
-        raise NotImplementedError("a connection takes turns")
+        @param factory: builds the protocols of streams that the peer opens; without it they are
+            refused.
+        @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}, None to
+            accept what the streams accept.
+        @param onEnd: is called when the connection is over and everybody has been told.
+        """
+        self.account = account
+        self.session = Session(configuration, keys, account.randomBytes, budget)
+        self.sourceAddress = configuration.sourceAddress
+        self.connectionTag = configuration.connectionTag
+        self.streams: dict[int, Stream] = {}
+        self.packetsSent = 0
+        self._factory = factory
+        self._policy = policy
+        self._onEnd = onEnd
+        self._queues = StreamQueues()
+        self._timer = Timer(account, self._timeout)
+        self._isCollecting = False
+        self._opening: Waiters[StreamConnection] = Waiters()
+        self._closing: Waiters[None] = Waiters()
+        self._measuring: Waiters[RateLearned] = Waiters()
+        self._exhausting: Waiters[int] = Waiters()
+        account.connections.add(self)
+
+    # --- For applications -----------------------------------------------------------------
+
+    def openStream(self, factory: ProtocolFactory) -> Deferred[Any]:
+        """
+        Open a stream and connect a protocol to it.
+
+        @return: fires with the protocol, at once; it is a Deferred as with any endpoint. It fails
+            with what C{buildProtocol} raised, and with C{NoProtocol} if it gave None.
+        @raise LocalError: if the connection is closed, or the factory is none.
+        """
+        checkFactory(factory)
+        streamID = self.session.openStream()
+        stream = self.streams[streamID] = Stream(self, streamID)
+        self._wake()
+        try:
+            protocol = self._buildProtocol(stream, factory)
+        except Exception:
+            stream.abortConnection()
+            return fail()
+        if protocol is None:
+            stream.abortConnection()
+            return fail(NoProtocol())
+        self._start(stream, protocol)
+        return succeed(protocol)
 
     def whenOpen(self) -> Deferred[StreamConnection]:
-        """Fires when the peer has answered; fails if the connection ends before."""
-        deferred: Deferred[StreamConnection] = Deferred()
-        self.opening.append(deferred)
-        self.wake()
-        return deferred
+        """Fires when the peer has answered; fails if the connection ends before, or has ended."""
+        if self.session.isClosed:
+            return fail(ConnectionEnded("the connection is over", self.session.rejects))
+        if self.session.hasPeer:
+            return succeed(self)
+        opened = self._opening.add()
+        self._wake()
+        return opened
 
     def whenClosed(self) -> Deferred[None]:
         """Fires when the connection is over."""
         if self.session.isClosed:
-            self.wake()
+            self._wake()
             return succeed(None)
-        deferred: Deferred[None] = Deferred()
-        self.closing.append(deferred)
-        return deferred
+        return self._closing.add()
 
-    def whenWorn(self) -> Deferred[int]:
+    def whenKeyExhausted(self) -> Deferred[int]:
         """
         Fires when this end has encrypted nine tenths of the packets that the key may encrypt,
         answers included (RFC 29 section 5.1.3: 2^31). It is time for another connection, with new
@@ -138,213 +171,314 @@ class Awaited:
         """
         if self.session.isKeyExhausted:
             return succeed(self.session.packetsLeft)
-        deferred: Deferred[int] = Deferred()
-        self.wearing.append(deferred)
+        return self._exhausting.add()
+
+    def measureRate(self, sourceAmount: int) -> Deferred[RateLearned]:
+        """
+        Ask what the rate is, with packets that nobody can fulfill; no money moves.
+
+        @param sourceAmount: for how much it is to be known, in source units.
+        @return: fires when it is known; fails if the connection ends before. Cancelling it gives
+            up; whoever else asks has its answer by the same packets.
+        """
+        self.session.measureRate(sourceAmount)
+        measured = self._measuring.add()
+        self._wake()
+        return measured.addBoth(self._measured)
+
+    def _measured(self, outcome: Any) -> Any:
+        if not self._measuring:
+            self.session.forgetRate()
+        return outcome
+
+    def close(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        Close the connection when all that was written and offered is delivered.
+
+        It waits as long as the peer takes anything of that, and ends by itself if the peer takes
+        nothing for C{deadlineSinceFulfill} seconds.
+
+        @param timeout: seconds after which it is aborted; None for no such limit.
+        @return: fires when it is over, in good order or not.
+        """
+        deferred = self.whenClosed()
+        self.session.close()
+        self._wake()
+        if timeout is not None and not self.session.isClosed:
+            message = f"the connection did not close within {timeout} s"
+            call = self.account.reactor.callLater(timeout, self.abort, message)
+            deferred.addBoth(lambda _: call.cancel() if call.active() else None)
         return deferred
 
+    def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
+        """
+        Close the connection now; what was not sent never will be.
 
-def openStream(connection: StreamConnection, factory: IProtocolFactory) -> Deferred[Any]:
-    """
-    Open a stream and connect a protocol to it.
+        @param message: why, for people; the peer is told.
+        @param code: one of L{ErrorCode}.
+        @raise LocalError: if it is not a number from 0 to 255.
+        """
+        if not isinstance(message, str):
+            raise LocalError(f"the message must be str, not {type(message).__name__}")
+        checkAmount("the error code", code, maximum=255)
+        reason = message or "the connection was aborted by this side"
+        self.session.abort(ConnectionEnded(reason, self.session.rejects), code, message)
+        self._wake()
 
-    @return: as of C{StreamConnection.openStream}.
-    @raise LocalError: if the connection is closed.
-    """
-    streamID = connection.session.openStream()
-    stream = connection.streams[streamID] = Stream(connection, streamID)
-    connection.wake()
-    try:
-        protocol = _build(connection, stream, factory)
-    except Exception:
-        stream.abortConnection()
-        return fail()
-    if protocol is None:
-        stream.abortConnection()
-        return fail(NoProtocol())
-    _start(stream, protocol)
-    return succeed(protocol)
+    # --- Turns ----------------------------------------------------------------------------
 
+    def _wake(self) -> None:
+        """Take a turn soon."""
+        self.account._wake(self)
 
-def acceptStream(connection: StreamConnection, streamID: int) -> None:
-    """Connect a protocol to a stream that the peer opened, or refuse it."""
-    if connection.session.isClosed:
-        return  # the packet that named the stream broke the protocol besides
-    stream = connection.streams[streamID] = Stream(connection, streamID)
-    protocol = None
-    if connection.factory is not None:
+    def _turn(self) -> None:
+        """Tell what happened, read, ask producers, and send what may leave."""
+        queues = self._queues
+        self._collect()
+        if queues.reading:
+            queues.read()
+        left = PACKETS_PER_TURN
+        while left > 0:
+            before, queues.goesOn = self.packetsSent, False
+            queues.pull()
+            left = self._pump(left) - len(queues.pulling) // 16
+            self._collect()
+            if self.packetsSent == before or (left > 0 and not queues.goesOn):
+                break
+        else:
+            self.account._wake(self)
+        self._timer.moveTo(self.session.nextTimeout())
+
+    def _pump(self, most: int) -> int:
+        """
+        Send what may leave, at most so many packets; gives how many more there may be.
+
+        It stops where a producer may go on, so that packets of data are full if they can be.
+        """
+        account, session, queues = self.account, self.session, self._queues
+        sendData = account.plugin.sendData
+        now = account.now()
+        left = most
+        while left > 0:
+            if account.isPaused:
+                session.wait(now=now)
+                account._waitForPlugin(self)
+                return left
+            packet = session.nextPacket(now=now)
+            if packet is None:
+                return left
+            more = len(packet.data) >> 13
+            left -= 1 + more
+            self.packetsSent += 1
+            arguments = (packet.sequence,)
+            try:
+                answered = sendData(packet.data)
+            except Exception:
+                _log.failure("sendData of a plugin raised: nobody knows what became of a packet")
+                session.receiveNoReply(packet.sequence, now=now)
+                continue
+            answered.addCallbacks(
+                self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
+            )
+            if more and (queues.paused or queues.pulling) and session.isLow:
+                queues.goesOn = True
+                break
+        return left
+
+    def _cbReply(self, data: bytes, sequence: int) -> None:
+        self.session.receiveReply(sequence, data, now=self.account.now())
+        self.account._wake(self)
+
+    def _ebReply(self, failure: Failure, sequence: int) -> None:
+        now = self.account.now()
+        if failure.check(NotSent):  # type: ignore[no-untyped-call]
+            self.session.receiveNotSent(sequence, now=now)
+        else:
+            isLinkDown = not self.account.plugin.isConnected()
+            self.session.receiveNoReply(sequence, now=now, isLinkDown=isLinkDown)
+        self.account._wake(self)
+
+    def _timeout(self) -> None:
+        self.session.receiveTimeout(now=self.account.now())
+        self._turn()
+
+    # --- What the peer sends ----------------------------------------------------------------
+
+    def _receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
+        """Answer a Prepare of the peer's."""
+        session = self.session
+        now = self.account.now()
+        incoming = session.receivePrepare(prepare, now=now)
+        if incoming.hasOpened:
+            self._collect()
+        policy = self._policy
+        if policy is not None and prepare.amount > 0:
+            judged = session.judge(incoming, now=now)
+            if isinstance(judged, Askable):
+                return _ask(self, policy, incoming, judged)
+        reply = session.answer(incoming, True, now=now)
+        self.account._wake(self)
+        return reply
+
+    def _answer(self, incoming: Incoming, accept: bool, refusal: Refusal | None = None) -> bytes:
+        """Give the reply to a packet that the policy has judged."""
+        session = self.session
+        if refusal is not None:
+            session.refuse(incoming, refusal.text, isFinal=refusal.isFinal)
+        reply = session.answer(incoming, accept, now=self.account.now())
+        self.account._wake(self)
+        return reply
+
+    # --- Life -----------------------------------------------------------------------------
+
+    def _reconnected(self) -> None:
+        """The plugin lost its peer and has found it again."""
+        self.session.receiveReconnect(now=self.account.now())
+        self._wake()
+
+    def _forget(self, stream: Stream) -> None:
+        """A stream is over."""
+        self.streams.pop(stream.streamID, None)
+        self._queues.forget(stream.streamID)
+
+    @property
+    def _mayBeLetGo(self) -> bool:
+        """Whether nothing would be lost if the connection were forgotten now."""
+        session = self.session
+        return session.isClosed or (session.isIdle and not session.isUsed)
+
+    def _letGo(self) -> None:
+        """Forget the connection; its next packet makes it anew."""
+        self._timer.stop()
+        self.account._forget(self)
+
+    def _buildProtocol(self, stream: Stream, factory: ProtocolFactory) -> Any:
+        address = StreamAddress(self.session.peerAddress, stream.streamID, self.connectionTag)
+        return factory.buildProtocol(address)
+
+    def _start(self, stream: Stream, protocol: Any) -> None:
         try:
-            protocol = _build(connection, stream, connection.factory)
+            stream._start(protocol)
         except Exception:
-            _log.failure("buildProtocol of a factory raised; its stream is refused")
-    if protocol is None:
-        stream.abortConnection()
-    else:
-        _start(stream, protocol)
+            _log.failure("connectionMade of a protocol raised; its stream is closed")
+            stream.abortConnection()
+
+    # --- What the session tells -------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Tell everybody what happened, until nothing more happens."""
+        if self._isCollecting:
+            return
+        self._isCollecting = True
+        try:
+            while happened := self.session.nextEvents():
+                for event in happened:
+                    try:
+                        EVENT_HANDLERS[type(event)](self, event)
+                    except Exception:
+                        _log.failure("an application raised when it was told of an event")
+        finally:
+            self._isCollecting = False
+
+    def _peerAnswered(self, event: events.PeerAnswered) -> None:
+        # If the first answer was that it is over, L{_connectionClosed} tells why.
+        if not self.session.isClosed:
+            self._opening.fire(self)
+
+    def _rateLearned(self, event: events.RateLearned) -> None:
+        self._measuring.fire(event)
+
+    def _keyExhausted(self, event: events.KeyExhausted) -> None:
+        _log.warn(
+            "a connection's key may encrypt {left} more packets; it opens no more streams",
+            left=event.left,
+        )
+        self._exhausting.fire(event.left)
+
+    def _reserveNeeded(self, event: events.ReserveNeeded) -> None:
+        for stream in list(self.streams.values()):
+            if event.streamID in (0, stream.streamID):
+                stream._watched(event)
+
+    def _streamOpened(self, event: events.StreamOpened) -> None:
+        """Connect a protocol to a stream that the peer opened, or refuse it."""
+        if self.session.isClosed:
+            return  # the packet that named the stream broke the protocol besides
+        stream = self.streams[event.streamID] = Stream(self, event.streamID)
+        protocol = None
+        if self._factory is not None:
+            try:
+                protocol = self._buildProtocol(stream, self._factory)
+            except Exception:
+                _log.failure("buildProtocol of a factory raised; its stream is refused")
+        if protocol is None:
+            stream.abortConnection()
+        else:
+            self._start(stream, protocol)
+
+    def _dataArrived(self, event: events.DataArrived) -> None:
+        stream = self.streams.get(event.streamID)
+        if stream is not None:
+            stream._read()
+        else:
+            # The application closed it: what still comes is dropped, so that the peer can end.
+            self.session.consumeData(event.streamID)
+
+    def _dataDrained(self, event: events.DataDrained) -> None:
+        if not event.streamID:
+            self._queues.drained()
+            return
+        stream = self.streams.get(event.streamID)
+        if stream is not None:
+            stream._drained()
+
+    def _connectionClosed(self, event: events.ConnectionClosed) -> None:
+        for stream in list(self.streams.values()):
+            stream._closed(event.error, stream.moneyInFlight)
+        reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
+        self._opening.fail(reason)
+        self._measuring.fail(reason)
+        self._closing.fire(None)
+        self.account._forget(self)
+        if self._onEnd is not None:
+            self._onEnd(self)
 
 
-def _build(connection: StreamConnection, stream: Stream, factory: IProtocolFactory) -> Any:
-    session, tag = connection.session, connection.connectionTag
-    return factory.buildProtocol(StreamAddress(session.peerAddress, stream.streamID, tag))
-
-
-def _start(stream: Stream, protocol: Any) -> None:
-    try:
-        stream.start(protocol)
-    except Exception:
-        _log.failure("connectionMade of a protocol raised; its stream is closed")
-        stream.abortConnection()
-
-
-def _toldAnswered(connection: StreamConnection, event: events.PeerAnswered) -> None:
-    if connection.session.isClosed:
-        return  # the first answer was that it is over: L{_toldClosed} tells why
-    waiting, connection.opening = connection.opening, []
-    for deferred in waiting:
-        if not deferred.called:
-            deferred.callback(connection)
-
-
-def _toldRate(connection: StreamConnection, event: events.RateLearned) -> None:
-    waiting, connection.measuring = connection.measuring, []
-    for deferred in waiting:
-        if not deferred.called:
-            deferred.callback(event)
-
-
-def _toldReserve(connection: StreamConnection, event: events.ReserveNeeded) -> None:
-    for stream in list(connection.streams.values()):
-        if event.streamID in (0, stream.streamID):
-            stream.watched(event)
-
-
-def _toldNothing(connection: StreamConnection, event: events.Event) -> None:
+def _nothing(connection: StreamConnection, event: events.Event) -> None:
     """What can be read from the session at any time."""
 
 
-def _toldWorn(connection: StreamConnection, event: events.KeyExhausted) -> None:
-    _log.warn(
-        "a connection's key may encrypt {left} more packets; it opens no more streams",
-        left=event.left,
-    )
-    waiting, connection.wearing = connection.wearing, []
-    for deferred in waiting:
-        if not deferred.called:
-            deferred.callback(event.left)
+def _toStream(tell: Callable[[Stream, Any], None]) -> Callable[[StreamConnection, Any], None]:
+    """What concerns one stream; what concerns one that is gone concerns nobody."""
+
+    def handle(connection: StreamConnection, event: Any) -> None:
+        stream = connection.streams.get(event.streamID)
+        if stream is not None:
+            tell(stream, event)
+
+    return handle
 
 
-def _toldOpened(connection: StreamConnection, event: events.StreamOpened) -> None:
-    acceptStream(connection, event.streamID)
-
-
-def _toldData(connection: StreamConnection, event: events.DataArrived) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.read()
-    else:
-        # The application closed it: what still comes is dropped, so that the peer can end.
-        connection.session.consumeData(event.streamID)
-
-
-def _toldDrained(connection: StreamConnection, event: events.DataDrained) -> None:
-    if not event.streamID:
-        for paused in list(connection.paused.values()):  # who has waited longest is first
-            paused.drained()
-        return
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.drained()
-
-
-def _toldReceived(connection: StreamConnection, event: events.MoneyReceived) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.credited(event.amount)
-
-
-def _toldSettled(connection: StreamConnection, event: events.MoneySettled) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.settled(event)
-
-
-def _toldResolved(connection: StreamConnection, event: events.DoubtResolved) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.resolved(event)
-
-
-def _toldFailed(connection: StreamConnection, event: events.MoneyFailed) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is None:
-        return
-    taken = stream.moneyFailed(event)
-    rate = connection.rates and connection.rates.get(event.streamID)
-    if rate and taken and event.smallestAmount is not None:
-        rate.giveBack(taken, event.smallestAmount)
-
-
-def _toldEnded(connection: StreamConnection, event: events.StreamEnded) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.ended()
-
-
-def _toldSendingEnded(connection: StreamConnection, event: events.SendingEnded) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.sendingEnded()
-
-
-def _toldStreamClosed(connection: StreamConnection, event: events.StreamClosed) -> None:
-    stream = connection.streams.get(event.streamID)
-    if stream is not None:
-        stream.closed(event.error, event.held)
-
-
-def _toldClosed(connection: StreamConnection, event: events.ConnectionClosed) -> None:
-    for stream in list(connection.streams.values()):
-        stream.closed(event.error, stream.moneyInFlight)
-    waiting, connection.opening = connection.opening, []
-    reason: StreamError = event.error or ConnectionEnded("the peer closed the connection")
-    for opened in waiting:
-        if not opened.called:
-            opened.errback(reason)
-    measuring, connection.measuring = connection.measuring, []
-    for measured in measuring:
-        if not measured.called:
-            measured.errback(reason)
-    closing, connection.closing = connection.closing, []
-    for closed in closing:
-        if not closed.called:
-            closed.callback(None)
-    connection.account.forget(connection)
-    if connection.onEnd is not None:
-        connection.onEnd(connection)
-
-
-EVENT_HANDLERS: Final[Mapping[type, Callable[..., None]]] = {
-    events.PeerAnswered: _toldAnswered,
-    events.PeerAddressChanged: _toldNothing,
-    events.AssetDetailsLearned: _toldNothing,
-    events.ReceiptArrived: _toldNothing,
-    events.RateLearned: _toldRate,
-    events.KeyExhausted: _toldWorn,
-    events.ReserveNeeded: _toldReserve,
-    events.StreamOpened: _toldOpened,
-    events.DataArrived: _toldData,
-    events.DataDrained: _toldDrained,
-    events.MoneyReceived: _toldReceived,
-    events.MoneySettled: _toldSettled,
-    events.DoubtResolved: _toldResolved,
-    events.MoneyFailed: _toldFailed,
-    events.StreamEnded: _toldEnded,
-    events.SendingEnded: _toldSendingEnded,
-    events.StreamClosed: _toldStreamClosed,
-    events.ConnectionClosed: _toldClosed,
+EVENT_HANDLERS: Final[Mapping[type, Callable[[StreamConnection, Any], None]]] = {
+    events.PeerAnswered: StreamConnection._peerAnswered,
+    events.PeerAddressChanged: _nothing,
+    events.AssetDetailsLearned: _nothing,
+    events.ReceiptArrived: _nothing,
+    events.RateLearned: StreamConnection._rateLearned,
+    events.KeyExhausted: StreamConnection._keyExhausted,
+    events.ReserveNeeded: StreamConnection._reserveNeeded,
+    events.StreamOpened: StreamConnection._streamOpened,
+    events.DataArrived: StreamConnection._dataArrived,
+    events.DataDrained: StreamConnection._dataDrained,
+    events.MoneyReceived: _toStream(Stream._credited),
+    events.MoneySettled: _toStream(Stream._settled),
+    events.DoubtResolved: _toStream(Stream._resolved),
+    events.MoneyFailed: _toStream(Stream._moneyFailed),
+    events.StreamEnded: _toStream(Stream._ended),
+    events.SendingEnded: _toStream(Stream._sendingEnded),
+    events.StreamClosed: _toStream(lambda stream, event: stream._closed(event.error, event.held)),
+    events.ConnectionClosed: StreamConnection._connectionClosed,
 }
-
-SHORTEST_WAIT: Final = 0.0005
-"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
 
 
 class Timer:
@@ -385,258 +519,39 @@ class Timer:
         self._function()
 
 
-PACKETS_PER_TURN: Final = 64
-"""Packets that leave in one turn of the reactor: others want their turn too. One with data counts
-as one more for each 8 KiB, and to ask sixteen pull producers as one."""
-
-
-class StreamConnection(Awaited):
-    """
-    A connection that is open, or is being opened or closed.
-
-    @ivar account: the account that it uses.
-    @ivar streams: the streams that are open, by number.
-    @ivar sourceAddress: where this end is reached; empty if it is not.
-    @ivar connectionTag: what the server's owner wrote into the credentials, or empty.
-    @ivar packetsSent: Prepares that left.
-    @ivar goesOn: whether this turn sends more: a producer was asked, or is to be asked.
-    """
-
-    def __init__(
-        self,
-        account: Account,
-        configuration: SessionConfiguration,
-        keys: SessionKeys,
-        *,
-        factory: IProtocolFactory | None = None,
-        policy: Any = None,
-        budget: ByteBudget | None = None,
-    ) -> None:
-        """
-        @param factory: builds the protocols of streams that the peer opens; without it they are
-            refused.
-        @param policy: an L{IPaymentPolicy <txilpstream.interfaces.IPaymentPolicy>}, None to
-            accept what the streams accept.
-        """
-        super().__init__(Session(configuration, keys, account.randomBytes, budget))
-        self.account = account
-        self.factory = factory
-        self.sourceAddress = configuration.sourceAddress
-        self.connectionTag = configuration.connectionTag
-        self.streams: dict[int, Stream] = {}
-        self.paused: dict[int, Stream] = {}
-        self.pulling: dict[int, Stream] = {}
-        self.reading: dict[int, Stream] = {}
-        self.packetsSent = 0
-        self.onEnd: Callable[[StreamConnection], None] | None = None
-        self._policy = policy
-        self._timer = Timer(account, self._timeout)
-        self.rates: dict[int, MoneyRate] | None = None
-        self.goesOn = False
-        self._isCollecting = False
-        account.connections.add(self)
-
-    __slots__ = (
-        "__weakref__",
-        "_isCollecting",
-        "_policy",
-        "_timer",
-        "account",
-        "connectionTag",
-        "factory",
-        "goesOn",
-        "onEnd",
-        "packetsSent",
-        "paused",
-        "pulling",
-        "rates",
-        "reading",
-        "sourceAddress",
-        "streams",
+def _ask(
+    connection: StreamConnection, policy: PaymentPolicy, incoming: Incoming, asked: Askable
+) -> bytes | Deferred[bytes]:
+    """Let a policy judge a packet of money, and answer it so."""
+    prepare = incoming.prepare
+    request = PaymentRequest(
+        prepare.executionCondition,
+        connection.connectionTag,
+        prepare.amount,
+        asked.parts,
+        prepare.expiresAt,
+        connection.session.peerAddress,
+        asked.data,
+    )
+    try:
+        verdict = policy.judgePayment(request)
+    except Exception:
+        _log.failure("a payment policy raised; its packet is refused")
+        verdict = False
+    if not isinstance(verdict, Deferred):
+        return _giveAnswer(verdict, connection, incoming)
+    judging: Deferred[Any] = verdict
+    return judging.addCallbacks(
+        lambda judged: _giveAnswer(judged, connection, incoming),
+        lambda failure: _ebJudged(failure, connection, incoming),
     )
 
-    def openStream(self, factory: IProtocolFactory) -> Deferred[Any]:
-        """
-        Open a stream and connect a protocol to it.
 
-        @return: fires with the protocol, at once; it is a Deferred as with any endpoint. It fails
-            with what C{buildProtocol} raised, and with C{NoProtocol} if it gave None.
-        @raise LocalError: if the connection is closed.
-        """
-        return openStream(self, factory)
+def _giveAnswer(verdict: Any, connection: StreamConnection, incoming: Incoming) -> bytes:
+    refusal = verdict if isinstance(verdict, Refusal) else None
+    return connection._answer(incoming, verdict is True, refusal)
 
-    def close(self, timeout: float | None = None) -> Deferred[None]:
-        """
-        Close the connection when all that was written and offered is delivered.
 
-        It waits as long as the peer takes anything of that, and ends by itself if the peer takes
-        nothing for C{deadlineSinceFulfill} seconds.
-
-        @param timeout: seconds after which it is aborted; None for no such limit.
-        @return: fires when it is over, in good order or not.
-        """
-        deferred = self.whenClosed()
-        self.session.close()
-        self.wake()
-        if timeout is not None and not self.session.isClosed:
-            message = f"the connection did not close within {timeout} s"
-            call = self.account.reactor.callLater(timeout, self.abort, message)
-            deferred.addBoth(lambda _: call.cancel() if call.active() else None)
-        return deferred
-
-    def abort(self, message: str = "", code: int = ErrorCode.APPLICATION_ERROR) -> None:
-        """
-        Close the connection now; what was not sent never will be.
-
-        @param message: why, for people; the peer is told.
-        @param code: one of L{ErrorCode}.
-        @raise LocalError: if it is not a number from 0 to 255.
-        """
-        if not isinstance(message, str):
-            raise LocalError(f"the message must be str, not {type(message).__name__}")
-        checkAmount("the error code", code, maximum=255)
-        reason = message or "the connection was aborted by this side"
-        self.session.abort(ConnectionEnded(reason, self.session.rejects), code, message)
-        self.wake()
-
-    def wake(self) -> None:
-        """Take a turn soon."""
-        self.account.wake(self)
-
-    def turn(self) -> None:
-        """Tell what happened, read, ask producers, and send what may leave."""
-        self._collect()
-        if self.reading:
-            reading, self.reading = self.reading, {}
-            for stream in reading.values():
-                stream.read()
-        left = PACKETS_PER_TURN
-        while left > 0:
-            before, self.goesOn = self.packetsSent, False
-            pullAll(self.pulling)
-            left = self._pump(left) - len(self.pulling) // 16
-            self._collect()
-            if self.packetsSent == before or (left > 0 and not self.goesOn):
-                break
-        else:
-            self.account.wake(self)
-        self._timer.moveTo(self.session.nextTimeout())
-
-    def reconnected(self) -> None:
-        """The plugin lost its peer and has found it again."""
-        self.session.receiveReconnect(now=self.account.now())
-        self.wake()
-
-    def _pump(self, most: int) -> int:
-        """
-        Send what may leave, at most so many packets; gives how many more there may be.
-
-        It stops where a producer may go on, so that packets of data are full if they can be.
-        """
-        account, session = self.account, self.session
-        sendData = account.plugin.sendData
-        now = account.now()
-        left = most
-        while left > 0:
-            if account.isPaused:
-                session.wait(now=now)
-                account.waitForPlugin(self)
-                return left
-            packet = session.nextPacket(now=now)
-            if packet is None:
-                return left
-            more = len(packet.data) >> 13
-            left -= 1 + more
-            self.packetsSent += 1
-            arguments = (packet.sequence,)
-            try:
-                answered = sendData(packet.data)
-            except Exception:
-                _log.failure("sendData of a plugin raised: nobody knows what became of a packet")
-                session.receiveNoReply(packet.sequence, now=now)
-                continue
-            answered.addCallbacks(
-                self._cbReply, self._ebReply, callbackArgs=arguments, errbackArgs=arguments
-            )
-            if more and (self.paused or self.pulling) and session.isLow:
-                self.goesOn = True
-                break
-        return left
-
-    def _cbReply(self, data: bytes, sequence: int) -> None:
-        self.session.receiveReply(sequence, data, now=self.account.now())
-        self.account.wake(self)
-
-    def _ebReply(self, failure: Failure, sequence: int) -> None:
-        now = self.account.now()
-        if failure.check(NotSent):  # type: ignore[no-untyped-call]
-            self.session.receiveNotSent(sequence, now=now)
-        else:
-            isLinkDown = not self.account.plugin.isConnected()
-            self.session.receiveNoReply(sequence, now=now, isLinkDown=isLinkDown)
-        self.account.wake(self)
-
-    def _timeout(self) -> None:
-        self.session.receiveTimeout(now=self.account.now())
-        self.turn()
-
-    def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
-        """Answer a Prepare of the peer's."""
-        session = self.session
-        now = self.account.now()
-        incoming = session.receivePrepare(prepare, now=now)
-        if incoming.hasOpened:
-            self._collect()
-        if self._policy is not None and prepare.amount > 0:
-            judged = session.judge(incoming, now=now)
-            if isinstance(judged, Askable):
-                return ask(self, self._policy, incoming, judged)
-        reply = session.answer(incoming, True, now=now)
-        self.account.wake(self)
-        return reply
-
-    def answer(self, incoming: Incoming, accept: bool, refusal: Refusal | None = None) -> bytes:
-        """Give the reply to a packet that the policy has judged."""
-        session = self.session
-        if refusal is not None:
-            session.refuse(incoming, refusal.text, isFinal=refusal.isFinal)
-        reply = session.answer(incoming, accept, now=self.account.now())
-        self.account.wake(self)
-        return reply
-
-    def _collect(self) -> None:
-        """Tell everybody what happened, until nothing more happens."""
-        if self._isCollecting:
-            return
-        self._isCollecting = True
-        try:
-            while happened := self.session.nextEvents():
-                for event in happened:
-                    try:
-                        EVENT_HANDLERS[type(event)](self, event)
-                    except Exception:
-                        _log.failure("an application raised when it was told of an event")
-        finally:
-            self._isCollecting = False
-
-    def forget(self, stream: Stream) -> None:
-        """A stream is over."""
-        self.streams.pop(stream.streamID, None)
-        self.paused.pop(stream.streamID, None)
-        self.pulling.pop(stream.streamID, None)
-        self.reading.pop(stream.streamID, None)
-        if self.rates is not None:
-            rate = self.rates.pop(stream.streamID, None)
-            if rate is not None:
-                rate.stop()
-
-    @property
-    def mayBeLetGo(self) -> bool:
-        """Whether nothing would be lost if the connection were forgotten now."""
-        session = self.session
-        return session.isClosed or (session.isIdle and not session.isUsed)
-
-    def letGo(self) -> None:
-        """Forget the connection; its next packet makes it anew."""
-        self._timer.stop()
-        self.account.forget(self)
+def _ebJudged(failure: Failure, connection: StreamConnection, incoming: Incoming) -> bytes:
+    _log.failure("a payment policy failed; its packet is refused", failure)
+    return connection._answer(incoming, False)

@@ -4,23 +4,24 @@ Endpoints, so that any Twisted factory can listen on a STREAM account or connect
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-    IStreamServerEndpoint,
-)
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import implementer
 
 from txilpstream.crypto.credentials import Credentials
-from txilpstream.errors import ConnectionEnded
+from txilpstream.errors import ConnectionEnded, wrongType
+from txilpstream.interfaces import PaymentPolicy, ProtocolFactory
+from txilpstream.session.configuration import SessionOptions
 from txilpstream.transport.account import Account
-from txilpstream.transport.client import CONNECT_TIMEOUT, StreamClient
+from txilpstream.transport.client import CONNECT_TIMEOUT, StreamClient, checkArguments
 from txilpstream.transport.connection import StreamConnection
-from txilpstream.transport.server import StreamServer
+from txilpstream.transport.server import StreamPort, StreamServer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["StreamClientEndpoint", "StreamServerEndpoint"]
 
@@ -30,9 +31,17 @@ class StreamServerEndpoint:
     """Listens with a L{StreamServer}."""
 
     def __init__(self, server: StreamServer) -> None:
+        """
+        @raise LocalError: if it is no server.
+        """
+        if not isinstance(server, StreamServer):
+            raise wrongType("server", server, "it takes a StreamServer")
         self._server = server
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    # A StreamPort is an IListeningPort, but a Deferred of one is no Deferred of the other.
+    def listen(  # type: ignore[override]
+        self, protocolFactory: ProtocolFactory
+    ) -> Deferred[StreamPort]:
         """Give each stream that a client opens a protocol of the factory's."""
         return self._server.listen(protocolFactory)
 
@@ -51,26 +60,39 @@ class StreamClientEndpoint:
         client: StreamClient,
         credentials: Credentials,
         *,
+        factory: ProtocolFactory | None = None,
+        policy: PaymentPolicy | None = None,
         timeout: float = CONNECT_TIMEOUT,
-        **options: Any,
+        isReachable: bool = True,
+        **options: Unpack[SessionOptions],
     ) -> None:
         """
-        @param timeout: seconds within which the server must have answered.
-        @param options: as L{StreamClient.start} takes them.
+        All is as of L{StreamClient.connect}.
+
+        @raise LocalError: if it is no client, or another argument is not valid.
         """
+        if not isinstance(client, StreamClient):
+            raise wrongType("client", client, "it takes a StreamClient")
+        checkArguments(credentials, factory, policy, options)
         self._client = client
-        self._credentials = credentials
         self._timeout = timeout
-        self._options = options
+        self._open = partial(
+            client.openConnection,
+            credentials,
+            factory=factory,
+            policy=policy,
+            isReachable=isReachable,
+            **options,
+        )
         self._connection: StreamConnection | None = None
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         """
         @return: fires with the protocol, connected; fails with ConnectionEnded.
         """
         return self._client.account.whenOpen().addCallback(self._cbOpen, protocolFactory)
 
-    def _cbOpen(self, account: Account, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def _cbOpen(self, account: Account, protocolFactory: ProtocolFactory) -> Deferred[Any]:
         connection = self._connection
         if connection is not None and connection.session.isKeyExhausted:
             return connection.openStream(protocolFactory)  # which says that its key is used up
@@ -81,7 +103,7 @@ class StreamClientEndpoint:
                 return closed.addCallback(lambda _: self._cbOpen(account, protocolFactory))
             connection = None
         if connection is None:
-            connection = self._connection = self._client.start(self._credentials, **self._options)
+            connection = self._connection = self._open()
         if connection.session.hasPeer:
             return connection.openStream(protocolFactory)
         connected = self._client.whenConnected(connection, self._timeout)
@@ -91,6 +113,6 @@ class StreamClientEndpoint:
         raise ConnectionEnded(f"the connection before this one did not end within {timeout} s")
 
     def _cbConnected(
-        self, connection: StreamConnection, protocolFactory: IProtocolFactory
+        self, connection: StreamConnection, protocolFactory: ProtocolFactory
     ) -> Deferred[Any]:
         return connection.openStream(protocolFactory)

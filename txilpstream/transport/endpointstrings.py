@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import (
-    IListeningPort,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamClientEndpointStringParserWithReactor,
@@ -53,7 +52,7 @@ class _Server:
         self._plugin = plugin
         self._secret = secret
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """
         @return: fires with a port, whose C{server} gives credentials to clients.
         """

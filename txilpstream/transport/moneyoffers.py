@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from txilpstream.errors import RejectSeen
 from txilpstream.interfaces import PaymentError, PaymentResult
 
-__all__ = ["Offer", "Offers"]
+__all__ = ["MoneyOffers", "Offer"]
 
 
 @dataclass(slots=True)
@@ -40,9 +40,17 @@ class Offer:
     smallestAmount: int | None = None
     offered: int = 0
 
-    def result(self, rejects: tuple[RejectSeen, ...], receipt: bytes = b"") -> PaymentResult:
-        """What became of it so far."""
-        return PaymentResult(
+    def tell(self, rejects: tuple[RejectSeen, ...], receipt: bytes = b"") -> None:
+        """
+        Tell the application what became of it, if it asked and has not given up.
+
+        @param rejects: every kind of reject that was met.
+        @param receipt: the greatest that the peer gave for the stream, or empty.
+        """
+        deferred = self.deferred
+        if deferred is None or deferred.called:
+            return
+        result = PaymentResult(
             self.sourceAmount,
             self.sent,
             self.deliveredMinimum,
@@ -51,10 +59,15 @@ class Offer:
             rejects,
             receipt=receipt,
         )
+        if self.failure is None and not result.inDoubt:
+            deferred.callback(result)
+            return
+        reason = self.failure or f"{result.inDoubt} units were not answered and may be gone"
+        deferred.errback(PaymentError(reason, result, smallestAmount=self.smallestAmount))
 
 
 @dataclass(slots=True)
-class Offers:
+class MoneyOffers:
     """
     The offers of one stream, the oldest first.
 
@@ -171,20 +184,3 @@ class Offers:
             done.append(offer)
         self.waiting = []
         return done
-
-
-def fire(offer: Offer, rejects: tuple[RejectSeen, ...], receipt: bytes = b"") -> None:
-    """
-    Tell the application what became of an offer.
-
-    @param receipt: the greatest that the peer gave for the stream, or empty.
-    """
-    deferred = offer.deferred
-    if deferred is None or deferred.called:
-        return
-    result = offer.result(rejects, receipt)
-    if offer.failure is None and not result.inDoubt:
-        deferred.callback(result)
-        return
-    reason = offer.failure or f"{result.inDoubt} units were not answered and may be gone"
-    deferred.errback(PaymentError(reason, result, smallestAmount=offer.smallestAmount))

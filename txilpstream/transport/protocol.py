@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from txilpstream.interfaces import IMoneyReceiver
+from txilpstream.errors import wrongType
+from txilpstream.interfaces import IMoneyReceiver, PaymentPolicy, ProtocolFactory
 
 if TYPE_CHECKING:
     from txilpstream.transport.stream import Stream
 
-__all__ = ["StreamFactory", "StreamProtocol"]
+__all__ = ["StreamFactory", "StreamProtocol", "checkFactory", "checkPolicy"]
 
 
 @implementer(IMoneyReceiver)
@@ -40,3 +41,20 @@ class StreamFactory(Factory):
     """Builds a L{StreamProtocol} for each stream; any other Factory will do as well."""
 
     noisy = False
+
+
+def checkFactory(factory: ProtocolFactory) -> None:
+    """
+    @raise LocalError: if it builds no protocols.
+    """
+    if isinstance(factory, type) or not hasattr(factory, "buildProtocol"):
+        wanted = "it takes a Factory, such as StreamFactory.forProtocol makes of a protocol's class"
+        raise wrongType("factory", factory, wanted)
+
+
+def checkPolicy(policy: PaymentPolicy | None) -> None:
+    """
+    @raise LocalError: if it judges no payments.
+    """
+    if policy is not None and (isinstance(policy, type) or not hasattr(policy, "judgePayment")):
+        raise wrongType("policy", policy, "it takes an object with judgePayment, or None")

@@ -8,14 +8,15 @@ worth of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Final, Protocol
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txilpstream.errors import StreamError
 
-__all__ = ["MoneyRate"]
+__all__ = ["SendRate"]
 
 INTERVAL: Final = 0.2
 """Seconds between two offers: five packets per second are enough for a steady flow."""
@@ -28,26 +29,26 @@ CATCH_UP: Final = 10
 """Seconds of the rate that are made good after a stall."""
 
 
-class OffersMoney(Protocol):
-    """What a rate needs of its stream."""
-
-    @property
-    def unsentMoney(self) -> int:
-        """What was offered and has not left."""
-
-    def offerMoney(self, sourceAmount: int) -> None:
-        """Offer more."""
-
-    def ping(self) -> None:
-        """Send a packet."""
-
-
-class MoneyRate:
+class SendRate:
     """Offers money on one stream at a steady rate, which may be changed at any time."""
 
-    def __init__(self, reactor: IReactorTime, stream: OffersMoney) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        offer: Callable[[int], None],
+        unsent: Callable[[], int],
+        ping: Callable[[], None],
+    ) -> None:
+        """
+        @param offer: offers so many source units; fails with StreamError when there is nobody to
+            offer to any more, which ends the rate.
+        @param unsent: gives how many source units were offered and have not left.
+        @param ping: sends a packet without money.
+        """
         self._reactor = reactor
-        self._stream = stream
+        self._offerMoney = offer
+        self._unsent = unsent
+        self._ping = ping
         self._amount = 0
         self._perSeconds = 1
         self._startedAt = reactor.seconds()
@@ -94,7 +95,7 @@ class MoneyRate:
         now = self._reactor.seconds()
         if now - self._saidAt > QUIET:
             self._saidAt = now
-            self._stream.ping()
+            self._ping()
 
     def _tick(self) -> None:
         self._call = self._reactor.callLater(INTERVAL, self._tick)
@@ -105,7 +106,7 @@ class MoneyRate:
         """Offer what is due, as far as it may wait."""
         due = int(self._due()) - self._offered
         most = max(self._least, CATCH_UP * self._amount // self._perSeconds)
-        unsent = self._stream.unsentMoney
+        unsent = self._unsent()
         if due > most - unsent:
             self._offered += due - max(0, most - unsent)
             due = max(0, most - unsent)
@@ -113,6 +114,6 @@ class MoneyRate:
             self._offered += due
             self._saidAt = self._reactor.seconds()
             try:
-                self._stream.offerMoney(due)
+                self._offerMoney(due)
             except StreamError:
                 self.stop()

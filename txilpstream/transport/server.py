@@ -12,26 +12,30 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream.amounts import checkAmount
-from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SECRET_LENGTH, SessionKeys
-from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenFormats
+from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM
 from txilpstream.errors import ErrorCode
-from txilpstream.session.configuration import configure
+from txilpstream.interfaces import PaymentPolicy, Plugin, ProtocolFactory, Reactor
+from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.session.streams.flowcontrol import ByteBudget
-from txilpstream.transport.account import Account, accountFor, checkOpen
+from txilpstream.transport.account import Account, CredentialsMaker, accountFor
 from txilpstream.transport.connection import StreamConnection
+from txilpstream.transport.protocol import checkFactory, checkPolicy
 from txilpstream.transport.stream import StreamAddress
 from txilpstream.wire.ilp import Prepare, rejectWith
 
-__all__ = ["StreamServer"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["StreamPort", "StreamServer"]
 
 _UNEXPECTED: Final = rejectWith("F06")
 _BUSY: Final = rejectWith("T03")
@@ -44,31 +48,35 @@ MOST_ENDED: Final = 100_000
 them and goes on where it was is told that nobody is there any more."""
 
 MAXIMUM_CONNECTIONS: Final = 10_000
+"""Some 12 kB each while they are idle."""
+
 BYTE_BUDGET: Final = 256 << 20
+"""Bytes that all connections together may hold for applications that do not read."""
 
 MOST_LOOKED_AT: Final = 16
 """Connections that are looked at, the longest unused first, to find one that can go."""
 
 
-class StreamServer:
+class StreamServer(CredentialsMaker):
     """
     Accepts connections on one account.
 
+    @ivar account: the account.
     @ivar connections: by the address segment that was given to each client.
     """
 
     def __init__(
         self,
-        account: Any,
+        account: Account | Plugin,
         secret: bytes | None = None,
         *,
-        reactor: IReactorTime | None = None,
-        policy: Any = None,
+        reactor: Reactor | None = None,
+        policy: PaymentPolicy | None = None,
         maximumConnections: int = MAXIMUM_CONNECTIONS,
         byteBudget: int = BYTE_BUDGET,
         tokenFormats: Iterable[str] = (ILP_PROTOCOL_STREAM,),
         closesAccount: bool = False,
-        **options: Any,
+        **options: Unpack[SessionOptions],
     ) -> None:
         """
         @param account: an L{Account <txilpstream.transport.account.Account>}, or a plugin, of which
@@ -82,18 +90,19 @@ class StreamServer:
         @param tokenFormats: whose credentials are good besides our own, see L{TokenFormats
             <txilpstream.crypto.tokens.TokenFormats>}.
         @param closesAccount: whether to close the account when the server stops.
-        @param options: fields of L{SessionConfiguration
-            <txilpstream.session.configuration.SessionConfiguration>}.
+        @param options: see L{SessionOptions <txilpstream.session.configuration.SessionOptions>}.
         @raise LocalError: if the secret or an option is not valid.
         """
-        self.account = account = accountFor(account, reactor)
-        serverSecret = account.randomBytes(SECRET_LENGTH) if secret is None else secret
-        self._tokens = TokenFormats(serverSecret, tokenFormats, account.randomBytes)
+        account = accountFor(account, reactor)
+        if secret is None:
+            secret = account.randomBytes(SECRET_LENGTH)
+        super().__init__(account, secret, tokenFormats)
+        checkPolicy(policy)
         self._policy = policy
         self._maximumConnections = checkAmount("maximumConnections", maximumConnections, minimum=1)
         self._budget = ByteBudget(checkAmount("byteBudget", byteBudget))
         self._configuration = configure(options, isServer=True)
-        self._factory: IProtocolFactory | None = None
+        self._factory: ProtocolFactory | None = None
         self._closesAccount = closesAccount
         self._isStopping = False
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
@@ -101,45 +110,20 @@ class StreamServer:
         self._encrypted: OrderedDict[str, int] = OrderedDict()
         self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
-    def generateCredentials(
-        self,
-        *,
-        connectionTag: str = "",
-        receiptNonce: bytes = b"",
-        receiptSecret: bytes = b"",
-        expiresAt: int | None = None,
-    ) -> Credentials:
-        """
-        Make an address and a secret for one client.
-
-        @param connectionTag: comes back with every packet of the connection.
-        @param expiresAt: whole seconds since the epoch, from which no connection begins with them.
-        @raise LocalError: if the tag, the receipt's parts or the time are not valid.
-        """
-        account = self.account
-        return self._tokens.generateCredentials(
-            checkOpen(account),
-            connectionTag=connectionTag,
-            receiptNonce=receiptNonce,
-            receiptSecret=receiptSecret,
-            assetCode=account.assetCode,
-            assetScale=account.assetScale,
-            expiresAt=expiresAt,
-        )
-
-    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, factory: ProtocolFactory) -> Deferred[StreamPort]:
         """
         Accept connections; each stream that a client opens gets a protocol of the factory's.
 
         @return: fires with a port, whose C{stopListening} closes all connections; fails if the
             account cannot be opened.
-        @raise LocalError: if the account has a server already.
+        @raise LocalError: if the account has a server already, or the factory is none.
         """
-        self.account.setServer(self.receivePrepare)
+        checkFactory(factory)
+        self.account._setServer(self._receivePrepare)
         self._factory = factory
         return self.account.whenOpen().addCallbacks(self._cbOpen, self._ebOpen)
 
-    def _cbOpen(self, account: Account) -> IListeningPort:
+    def _cbOpen(self, account: Account) -> StreamPort:
         if self._configuration.sourceAssetCode is None:
             self._configuration = replace(
                 self._configuration,
@@ -148,19 +132,19 @@ class StreamServer:
             )
         if self._factory is not None:
             self._factory.doStart()
-        return IListeningPort(_Port(self))
+        return StreamPort(self)
 
     def _ebOpen(self, failure: Failure) -> Failure:
         self._factory = None
-        self.account.setServer(None)
+        self.account._setServer(None)
         return failure
 
-    def stop(self) -> Deferred[None]:
+    def stopListening(self) -> Deferred[None]:
         """
         Accept no connections more, and close those there are in good order, which takes as long
         as their clients take what was written and offered.
 
-        @return: fires when they are closed.
+        @return: fires when they are closed; at once if it does not listen.
         """
         factory = self._factory
         if factory is None or self._isStopping:
@@ -174,8 +158,8 @@ class StreamServer:
         closing = [connection.whenClosed() for connection in self.connections.values()]
         return gatherResults(closing).addCallback(lambda _: None)
 
-    def _cbStopped(self, _: None, factory: IProtocolFactory) -> Deferred[None] | None:
-        self.account.setServer(None)
+    def _cbStopped(self, _: None, factory: ProtocolFactory) -> Deferred[None] | None:
+        self.account._setServer(None)
         self._factory = None
         self._isStopping = False
         for call in self._lingering.values():
@@ -185,33 +169,33 @@ class StreamServer:
         factory.doStop()
         return self.account.close() if self._closesAccount else None
 
-    def receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
+    def _receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:
         """Answer a Prepare for one of the addresses that were given out."""
         connection = self.connections.get(segment)
         if connection is None or connection.session.isClosed:
             return self._receiveFirst(segment, prepare, connection)
         if len(self.connections) > 1:
             self.connections.move_to_end(segment)
-        return connection.receivePrepare(segment, prepare)
+        return connection._receivePrepare(segment, prepare)
 
     def _receiveFirst(
         self, segment: str, prepare: Prepare, known: StreamConnection | None
     ) -> bytes | Deferred[bytes]:
         """Answer a packet of which no open connection is known."""
         if known is not None and not known.session.restartsConnection(prepare):
-            return known.receivePrepare(segment, prepare)
+            return known._receivePrepare(segment, prepare)
         if known is not None:
             self._remember(segment, known)
         connection = self._recognise(segment, prepare)
         if connection is None:
             return _UNEXPECTED
         if self._isStopping:
-            connection.letGo()
-            return _BUSY if known is None else known.receivePrepare(segment, prepare)
+            connection._letGo()
+            return _BUSY if known is None else known._receivePrepare(segment, prepare)
         if known is not None:
             del self.connections[segment]
         if not self._makeRoom():
-            connection.letGo()
+            connection._letGo()
             return _BUSY
         self.connections[segment] = connection
         if segment in self._ended:
@@ -220,7 +204,7 @@ class StreamServer:
                 connection.abort("the connection was forgotten", ErrorCode.NO_ERROR)
             else:
                 del self._ended[segment]
-        return connection.receivePrepare(segment, prepare)
+        return connection._receivePrepare(segment, prepare)
 
     def _recognise(self, segment: str, prepare: Prepare) -> StreamConnection | None:
         """Make a connection if its first packet authenticates; the way is the same if not."""
@@ -232,22 +216,21 @@ class StreamServer:
             return None
         configuration = replace(
             self._configuration,
-            sourceAddress=self.account.ownAddress(segment),
+            sourceAddress=self.account._ownAddress(segment),
             connectionTag=token.connectionTag,
             receiptNonce=token.receiptNonce,
             receiptSecret=token.receiptSecret,
             encryptedBefore=self._encrypted.get(segment, 0),
         )
-        connection = StreamConnection(
+        return StreamConnection(
             self.account,
             configuration,
             keys,
             factory=self._factory,
             policy=self._policy,
             budget=self._budget,
+            onEnd=lambda ended: self._linger(segment, ended),
         )
-        connection.onEnd = lambda ended: self._linger(segment, ended)
-        return connection
 
     def _makeRoom(self) -> bool:
         """Let an idle connection go if the table is full; False if none can."""
@@ -255,8 +238,8 @@ class StreamServer:
             return True
         for segment in list(self.connections)[:MOST_LOOKED_AT]:
             connection = self.connections[segment]
-            if connection.mayBeLetGo:
-                connection.letGo()
+            if connection._mayBeLetGo:
+                connection._letGo()
                 self._remember(segment, connection)
                 del self.connections[segment]
                 return True
@@ -288,9 +271,9 @@ class StreamServer:
 
 
 @implementer(IListeningPort)
-class _Port:
+class StreamPort:
     """
-    A server that listens, as endpoints see it.
+    A server that listens.
 
     @ivar server: the server itself, which gives credentials to clients.
     """
@@ -302,8 +285,8 @@ class _Port:
         """It listens already."""
 
     def stopListening(self) -> Deferred[None]:
-        """Close all connections in good order."""
-        return self.server.stop()
+        """As of L{StreamServer.stopListening}."""
+        return self.server.stopListening()
 
     def getHost(self) -> StreamAddress:
         """The account's address."""

@@ -2,7 +2,8 @@
 The transport that a protocol is given: one stream of a connection.
 
 Nothing that the application calls here calls the application back before it returns: what happens
-is told in the connection's next turn.
+is told in the connection's next turn. What the connection tells comes last in L{Stream}; only this
+room calls it, and none of it may let an application's error reach the connection.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,25 +22,40 @@ from zope.interface import implementer
 from txilpstream.amounts import U64_MAX, checkAmount
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, PeerError, StreamError
 from txilpstream.interfaces import IMoneyReceiver, IMoneyTransport, PaymentResult
-from txilpstream.transport.moneyoffers import Offer, Offers, fire
-from txilpstream.transport.sendrate import MoneyRate
+from txilpstream.transport.moneyoffers import MoneyOffers, Offer
+from txilpstream.transport.sendrate import SendRate
 
 if TYPE_CHECKING:
-    from txilpstream.session.events import DoubtResolved, Event, MoneyFailed, MoneySettled
+    from txilpstream.session.events import (
+        DoubtResolved,
+        Event,
+        MoneyFailed,
+        MoneyReceived,
+        MoneySettled,
+    )
     from txilpstream.session.session import Session
     from txilpstream.session.streams.streams import SessionStream
     from txilpstream.transport.account import Account
 
 __all__ = [
-    "MoneySide",
-    "ProducerSide",
     "Stream",
     "StreamAddress",
     "StreamLost",
+    "StreamOwner",
+    "StreamQueues",
     "StreamRefused",
     "lostBecause",
-    "pullAll",
+    "wake",
+    "watch",
 ]
+
+_log = Logger()
+
+PULLS: Final = 8
+"""How often a pull producer is asked in one turn."""
+
+READ_SIZE: Final = 1 << 16
+"""Bytes that a protocol gets at once, so that it can pause in good time."""
 
 
 class StreamOwner(Protocol):
@@ -49,50 +65,173 @@ class StreamOwner(Protocol):
     account: Account
     connectionTag: str
     sourceAddress: str
-    goesOn: bool
-    paused: dict[int, Stream]
-    pulling: dict[int, Stream]
-    reading: dict[int, Stream]
-    rates: dict[int, MoneyRate] | None
-
-    def wake(self) -> None:
-        """Take a turn soon."""
-
-    def forget(self, stream: Stream) -> None:
-        """A stream is over."""
+    _queues: StreamQueues
 
     def close(self, timeout: float | None = None) -> Deferred[None]:
         """Close in good order."""
 
+    def _wake(self) -> None:
+        """Take a turn soon."""
 
-class MoneySide:
+    def _forget(self, stream: Stream) -> None:
+        """A stream is over."""
+
+
+class StreamQueues:
     """
-    The half of a stream's transport that moves money.
+    Which streams of a connection wait for what, by their numbers; who has waited longest is first.
+
+    @ivar paused: their push producers are paused, as too much waits to leave.
+    @ivar pulling: their pull producers are asked in each turn.
+    @ivar reading: they are given what has arrived in the next turn.
+    @ivar goesOn: whether this turn sends more: a producer was asked, or is to be asked.
+    """
+
+    __slots__ = ("goesOn", "paused", "pulling", "reading")
+
+    def __init__(self) -> None:
+        self.paused: dict[int, Stream] = {}
+        self.pulling: dict[int, Stream] = {}
+        self.reading: dict[int, Stream] = {}
+        self.goesOn = False
+
+    def forget(self, streamID: int) -> None:
+        """A stream waits for nothing more."""
+        self.paused.pop(streamID, None)
+        self.pulling.pop(streamID, None)
+        self.reading.pop(streamID, None)
+
+    def read(self) -> None:
+        """Give protocols what has arrived."""
+        reading, self.reading = self.reading, {}
+        for stream in reading.values():
+            stream._read()
+
+    def pull(self) -> None:
+        """Ask all pull producers for more; another of them is first the next time."""
+        pulling = self.pulling
+        for stream in list(pulling.values()):
+            stream._pull()
+        first = next(iter(pulling), None)
+        if first is not None:
+            pulling[first] = pulling.pop(first)
+
+    def drained(self) -> None:
+        """Less waits to leave in all: push producers may go on."""
+        for stream in list(self.paused.values()):
+            stream._drained()
+
+
+class _Producer:
+    """
+    What an application has registered, of either kind.
+
+    @ivar isPaused: whether it was told to wait; only a push producer is.
+    """
+
+    __slots__ = ("isPaused", "isPulled", "producer")
+
+    def __init__(self, producer: Any, streaming: bool) -> None:
+        self.producer = producer
+        self.isPulled = not streaming
+        self.isPaused = False
+
+
+@implementer(IMoneyTransport)
+class Stream:
+    """
+    One stream as its protocol sees it.
 
     @ivar streamID: its number.
     @ivar connection: the connection that it belongs to.
+    @ivar protocol: what it was given to; None before and after.
+    @ivar disconnecting: whether it is to be closed when all is sent.
     """
 
     __slots__ = (
+        "__weakref__",
         "_hasLimit",
+        "_isEnded",
         "_isOver",
+        "_isPaused",
         "_offers",
+        "_producer",
+        "_rate",
+        "_takesMoney",
         "_totals",
         "_watcher",
         "connection",
+        "disconnecting",
+        "protocol",
         "streamID",
     )
 
     def __init__(self, connection: StreamOwner, streamID: int) -> None:
         self.connection = connection
         self.streamID = streamID
-        self._hasLimit = False
-        self._isOver = False
-        self._offers: Offers | None = None
-        self._watcher: Callable[[Event], None] | None = None
+        self.protocol: Any = None
+        self.disconnecting = False
         self._totals: SessionStream = connection.session.stream(streamID)
+        self._offers: MoneyOffers | None = None
+        self._rate: SendRate | None = None
+        self._producer: _Producer | None = None
+        self._watcher: Callable[[Event], None] | None = None
+        self._takesMoney = False
+        self._hasLimit = False
+        self._isPaused = False
+        self._isEnded = False
+        self._isOver = False
 
-    # --- Totals ---------------------------------------------------------------------------
+    # --- ITransport -----------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; after the stream is closed they are dropped, as with any transport."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"data must be bytes, not {type(data).__name__}")
+        if self._isOver or self._totals.state or not data:
+            return
+        self.connection.session.sendData(self.streamID, data)
+        self.connection._wake()
+        if self._producer is not None:
+            self._pauseProducer(self._producer)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send many pieces of bytes."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close the stream when all that was written and offered is delivered."""
+        self.disconnecting = True
+        if self._producer is None:
+            self.loseWriteConnection()
+        # Nobody reads any more: what comes is dropped.
+        self._isPaused = False
+        self._readSoon()
+
+    def loseWriteConnection(self) -> None:
+        """Close the sending half when all that was written and offered is delivered."""
+        if not self._isOver:
+            self.connection.session.closeStream(self.streamID)
+            self.connection._wake()
+
+    def abortConnection(self) -> None:
+        """Close the stream at once; what was not sent never will be."""
+        self._abort("the stream was aborted by this side")
+
+    def getPeer(self) -> StreamAddress:
+        """The other end."""
+        connection = self.connection
+        return StreamAddress(
+            connection.session.peerAddress, self.streamID, connection.connectionTag
+        )
+
+    def getHost(self) -> StreamAddress:
+        """This end."""
+        return StreamAddress(
+            self.connection.sourceAddress, self.streamID, self.connection.connectionTag
+        )
+
+    # --- IMoneyTransport ------------------------------------------------------------------
 
     @property
     def totalSent(self) -> int:
@@ -125,19 +264,17 @@ class MoneySide:
         return self._totals.moneyOut.held
 
     @property
+    def unsentMoney(self) -> int:
+        """What was offered and has not left, in source units."""
+        return self._totals.moneyOut.unsent
+
+    @property
     def receipt(self) -> bytes:
         """
         The receipt of the greatest total that the peer has signed (RFC 39), 58 octets; empty if
         there is none.
         """
         return self._totals.receipt
-
-    # --- IMoneyTransport ------------------------------------------------------------------
-
-    def _offer(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
-        if self._offers is None:
-            self._offers = Offers()
-        return self._offers.add(sourceAmount, deferred, self._totals.moneyOut.offered)
 
     def sendMoney(self, sourceAmount: int) -> Deferred[PaymentResult]:
         """
@@ -146,32 +283,16 @@ class MoneySide:
         It waits for the peer to accept it, for as long as the connection lasts: set a time-out
         with C{addTimeout} where that may be too long.
 
-        @return: fires when its fate is known; fails with PaymentError.
+        @return: fires when its fate is known; fails with PaymentError. Cancelling it takes back
+            what has not left.
         @raise LocalError: if it is not an amount of at least 1, or the stream is closed.
         """
         self._checkOpen()
         self.connection.session.sendMoney(self.streamID, sourceAmount)
-        deferred: Deferred[PaymentResult] = Deferred(lambda _: self._cancel(offer))
+        deferred: Deferred[PaymentResult] = Deferred(lambda _: self._withdraw(offer))
         offer = self._offer(sourceAmount, deferred)
-        self.connection.wake()
+        self.connection._wake()
         return deferred
-
-    def _checkOpen(self) -> None:
-        if self._isOver:
-            raise LocalError(f"stream {self.streamID} is closed: open another one")
-
-    def _cancel(self, offer: Offer) -> None:
-        """Take back what has not left of an offer."""
-        taken = self.connection.session.withdrawMoney(self.streamID, offer.remaining)
-        if self._offers is not None and taken:
-            offer.remaining -= taken
-            if not offer.remaining and offer in self._offers.waiting:
-                self._offers.waiting.remove(offer)
-
-    @property
-    def unsentMoney(self) -> int:
-        """What was offered and has not left, in source units."""
-        return self._totals.moneyOut.unsent
 
     def offerMoney(self, sourceAmount: int) -> None:
         """
@@ -181,7 +302,7 @@ class MoneySide:
         """
         self.connection.session.sendMoney(self.streamID, sourceAmount)
         self._offer(sourceAmount, None)
-        self.connection.wake()
+        self.connection._wake()
 
     def setSendMax(self, sourceAmount: int) -> None:
         """
@@ -194,8 +315,8 @@ class MoneySide:
         if sourceAmount > before:
             self._offer(sourceAmount - before, None)
         elif self._offers is not None:
-            self._fire(self._offers.takeBack(before - sourceAmount, "setSendMax took it back"))
-        self.connection.wake()
+            self._tell(self._offers.takeBack(before - sourceAmount, "setSendMax took it back"))
+        self.connection._wake()
 
     def setReceiveMax(self, amount: int) -> None:
         """
@@ -205,7 +326,7 @@ class MoneySide:
         """
         self.connection.session.setReceiveMax(self.streamID, amount)
         self._hasLimit = True
-        self.connection.wake()
+        self.connection._wake()
 
     def setSendRate(self, sourceAmount: int, perSeconds: int = 1) -> None:
         """
@@ -216,122 +337,58 @@ class MoneySide:
         self._checkOpen()
         checkAmount("the amount per time", sourceAmount)
         checkAmount("the time in seconds", perSeconds, minimum=1, maximum=10**9)
-        connection = self.connection
-        if connection.rates is None:
-            connection.rates = {}
-        rate = connection.rates.get(self.streamID)
-        if rate is None:
-            rate = connection.rates[self.streamID] = MoneyRate(connection.account.reactor, self)
-        rate.change(sourceAmount, perSeconds)
+        if self._rate is None:
+            reactor, money = self.connection.account.reactor, self._totals.moneyOut
+            self._rate = SendRate(reactor, self.offerMoney, lambda: money.unsent, self.ping)
+        self._rate.change(sourceAmount, perSeconds)
 
     def ping(self) -> None:
         """Send a packet, so that neither end takes the connection for idle."""
         self.connection.session.ping()
-        self.connection.wake()
+        self.connection._wake()
 
-    # --- What the connection tells ----------------------------------------------------------
+    def _checkOpen(self) -> None:
+        if self._isOver:
+            raise LocalError(f"stream {self.streamID} is closed: open another one")
 
-    def watch(self, watcher: Callable[[Event], None] | None) -> None:
-        """Tell all that happens to this stream's money, event by event, to this too."""
-        self._watcher = watcher
-
-    def watched(self, event: Event) -> None:
-        """Something happened to this stream's money."""
-        if self._watcher is not None:
-            self._watcher(event)
-
-    def settled(self, event: MoneySettled) -> None:
-        """Money was settled."""
-        self.watched(event)
-        if self._offers is not None:
-            self._fire(
-                self._offers.settle(
-                    event.sourceAmount,
-                    event.deliveredMinimum,
-                    event.deliveredClaimed,
-                    event.isInDoubt,
-                )
-            )
-
-    def resolved(self, event: DoubtResolved) -> None:
-        """
-        A late answer came. What came back is offered again if its offer still waits; if not, its
-        owner was told that it is in doubt, and finds it in the totals.
-        """
-        self.watched(event)
+    def _offer(self, sourceAmount: int, deferred: Deferred[PaymentResult] | None) -> Offer:
         if self._offers is None:
-            return
-        returned = self._offers.resolve(
-            event.sourceAmount, event.deliveredMinimum, event.deliveredClaimed, event.isSent
-        )
-        if returned:
-            try:
-                self.connection.session.sendMoney(self.streamID, returned)
-            except LocalError:
-                self._fire(self._offers.takeBack(returned, "it came back after the stream closed"))
+            self._offers = MoneyOffers()
+        return self._offers.add(sourceAmount, deferred, self._totals.moneyOut.offered)
 
-    def moneyFailed(self, event: MoneyFailed) -> int:
-        """
-        Money that was offered was taken back by the session.
+    def _withdraw(self, offer: Offer) -> None:
+        """Take back what has not left of an offer whose owner has given up."""
+        taken = self.connection.session.withdrawMoney(self.streamID, offer.remaining)
+        if self._offers is not None and taken:
+            offer.remaining -= taken
+            if not offer.remaining and offer in self._offers.waiting:
+                self._offers.waiting.remove(offer)
 
-        @return: how much of it nobody waits for, such as that of a rate.
-        """
-        self.watched(event)
-        offers = self._offers
-        if offers is None:
-            return 0
-        before = offers.anonymous
-        done = offers.takeBack(
-            event.sourceAmount, event.reason, event.smallestAmount, event.offered
-        )
-        taken = before - offers.anonymous
-        self._fire(done)
-        return taken
-
-    def _fire(self, offers: list[Offer]) -> None:
+    def _tell(self, offers: list[Offer]) -> None:
         for offer in offers:
-            fire(offer, self.connection.session.rejects, self.receipt)
+            offer.tell(self.connection.session.rejects, self.receipt)
 
+    # --- IPushProducer: what arrives --------------------------------------------------------
 
-_log = Logger()
+    def pauseProducing(self) -> None:
+        """Deliver no more bytes; the peer is stopped by its window."""
+        self._isPaused = True
 
-PULLS: Final = 8
-"""How often a pull producer is asked in one turn."""
+    def resumeProducing(self) -> None:
+        """Deliver bytes again."""
+        if self._isPaused:
+            self._isPaused = False
+            self._readSoon()
 
+    def stopProducing(self) -> None:
+        """Close the stream."""
+        self.loseConnection()
 
-class ProducerSide(MoneySide):
-    """
-    One producer at most, of either kind.
+    def _readSoon(self) -> None:
+        self.connection._queues.reading[self.streamID] = self
+        self.connection._wake()
 
-    @ivar disconnecting: whether the stream is to be closed when all is sent.
-    """
-
-    __slots__ = ("_isPulling", "_producer", "_producerIsPaused", "disconnecting")
-
-    def __init__(self, connection: StreamOwner, streamID: int) -> None:
-        super().__init__(connection, streamID)
-        self.disconnecting = False
-        self._producer: Any = None
-        self._isPulling = False
-        self._producerIsPaused = False
-
-    def loseWriteConnection(self) -> None:
-        """Close the sending half when all that was written and offered is delivered."""
-        if not self._isOver:
-            self.connection.session.closeStream(self.streamID)
-            self.connection.wake()
-
-    def _abort(self, reason: StreamError) -> None:
-        if not self._isOver:
-            self.connection.session.abortStream(
-                self.streamID, reason, ErrorCode.APPLICATION_ERROR, "aborted"
-            )
-            self.connection.wake()
-
-    def _failed(self, method: str) -> None:
-        """The protocol or the producer raised: its stream ends, no other does."""
-        _log.failure("{method} of an application raised; its stream is closed", method=method)
-        self._abort(ConnectionEnded(f"{method} of the application raised"))
+    # --- IConsumer: what is to be sent ------------------------------------------------------
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
@@ -344,193 +401,82 @@ class ProducerSide(MoneySide):
         if self._isOver:
             producer.stopProducing()
             return
-        self._producer = producer
-        self._isPulling = not streaming
-        self._producerIsPaused = False
-        if self._isPulling:
-            self.connection.pulling[self.streamID] = self  # type: ignore[assignment]
-            self.connection.wake()
+        self._producer = _Producer(producer, streaming)
+        if not streaming:
+            self.connection._queues.pulling[self.streamID] = self
+            self.connection._wake()
 
     def unregisterProducer(self) -> None:
         """The producer writes no more."""
         self._producer = None
-        self._producerIsPaused = False
-        self.connection.pulling.pop(self.streamID, None)
-        self.connection.paused.pop(self.streamID, None)
+        queues = self.connection._queues
+        queues.pulling.pop(self.streamID, None)
+        queues.paused.pop(self.streamID, None)
         if self.disconnecting:
             self.loseWriteConnection()
 
-    def pull(self) -> None:
-        """Ask a pull producer for more while little waits to leave."""
-        for _ in range(PULLS):
-            isOver = self._producer is None or not self._isPulling
-            if isOver or self.connection.session.isFull(self._totals):
-                return
-            if not self._resumeProducer():
-                return
+    def _pauseProducer(self, registered: _Producer) -> None:
+        """Pause a push producer if much waits to leave."""
+        if registered.isPulled or registered.isPaused:
+            return
+        if self.connection.session.isFull(self._totals):
+            registered.isPaused = True
+            self.connection._queues.paused[self.streamID] = self
+            registered.producer.pauseProducing()
 
-    def drained(self) -> None:
-        """Less waits to leave: the producer may go on, unless something else holds it up."""
-        if self._producerIsPaused and not self.connection.session.isFull(self._totals):
-            self._producerIsPaused = False
-            del self.connection.paused[self.streamID]
-            self._resumeProducer()
-
-    def _resumeProducer(self) -> bool:
+    def _resumeProducer(self, registered: _Producer) -> bool:
         """Ask for more; False if that failed, and it will not be asked again."""
-        self.connection.goesOn = True
+        queues = self.connection._queues
+        queues.goesOn = True
         try:
-            self._producer.resumeProducing()
+            registered.producer.resumeProducing()
         except Exception:
-            self.connection.pulling.pop(self.streamID, None)
+            queues.pulling.pop(self.streamID, None)
             self._failed("resumeProducing")
             return False
         return True
 
-    def _pauseProducer(self) -> None:
-        """Much waits to leave: a push producer is paused."""
-        if self._producer is None or self._isPulling or self._producerIsPaused:
-            return
-        if self.connection.session.isFull(self._totals):
-            self._producerIsPaused = True
-            self.connection.paused[self.streamID] = self  # type: ignore[assignment]
-            self._producer.pauseProducing()
-
     def _stopProducer(self) -> None:
         """The stream is over."""
-        producer, self._producer = self._producer, None
-        self._producerIsPaused = False
-        if producer is not None:
+        registered, self._producer = self._producer, None
+        if registered is not None:
             try:
-                producer.stopProducing()
+                registered.producer.stopProducing()
             except Exception:
                 _log.failure("stopProducing of a producer raised")
 
+    # --- What the connection tells ----------------------------------------------------------
 
-def pullAll(pulling: dict[int, Stream]) -> None:
-    """Ask all pull producers of a connection for more; another of them is first the next time."""
-    for stream in list(pulling.values()):
-        stream.pull()
-    first = next(iter(pulling), None)
-    if first is not None:
-        pulling[first] = pulling.pop(first)
-
-
-READ_SIZE: Final = 1 << 16
-"""Bytes that a protocol gets at once, so that it can pause in good time."""
-
-
-@implementer(IMoneyTransport)
-class Stream(ProducerSide):
-    """
-    One stream as its protocol sees it.
-
-    @ivar streamID: its number.
-    @ivar connection: the connection that it belongs to.
-    @ivar protocol: what it was given to.
-    @ivar disconnecting: whether it is to be closed when all is sent.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_isEnded",
-        "_isPaused",
-        "_takesMoney",
-        "protocol",
-    )
-
-    def __init__(self, connection: StreamOwner, streamID: int) -> None:
-        super().__init__(connection, streamID)
-        self.protocol: Any = None
-        self._isPaused = False
-        self._isEnded = False
-        self._takesMoney = False
-
-    def start(self, protocol: IProtocol) -> None:
+    def _start(self, protocol: Any) -> None:
         """Give the stream to a protocol and tell the peer what it takes."""
         self.protocol = protocol
         self._takesMoney = IMoneyReceiver.providedBy(protocol)
         protocol.makeConnection(self)
-        if not self._hasLimit:
-            unlimited = U64_MAX if self._takesMoney else None
-            self.connection.session.startStream(self.streamID, unlimited)
-        else:
-            self.connection.session.startStream(self.streamID, None)
+        isUnlimited = self._takesMoney and not self._hasLimit
+        self.connection.session.startStream(self.streamID, U64_MAX if isUnlimited else None)
 
-    # --- ITransport -----------------------------------------------------------------------
+    def _pull(self) -> None:
+        """Ask a pull producer for more while little waits to leave."""
+        for _ in range(PULLS):
+            registered = self._producer
+            if registered is None or not registered.isPulled:
+                return
+            if self.connection.session.isFull(self._totals):
+                return
+            if not self._resumeProducer(registered):
+                return
 
-    def write(self, data: bytes) -> None:
-        """Send bytes; after the stream is closed they are dropped, as with any transport."""
-        if not isinstance(data, bytes):
-            raise TypeError(f"data must be bytes, not {type(data).__name__}")
-        if self._isOver or self._totals.state or not data:
+    def _drained(self, _: Event | None = None) -> None:
+        """Less waits to leave: the producer may go on, unless something else holds it up."""
+        registered = self._producer
+        if registered is None or not registered.isPaused:
             return
-        self.connection.session.sendData(self.streamID, data)
-        self.connection.wake()
-        self._pauseProducer()
+        if not self.connection.session.isFull(self._totals):
+            registered.isPaused = False
+            del self.connection._queues.paused[self.streamID]
+            self._resumeProducer(registered)
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send many pieces of bytes."""
-        self.write(b"".join(data))
-
-    def loseConnection(self) -> None:
-        """Close the stream when all that was written and offered is delivered."""
-        self.disconnecting = True
-        if self._producer is None:
-            self.loseWriteConnection()
-        self._readIsOver()
-
-    def abortConnection(self) -> None:
-        """Close the stream at once; what was not sent never will be."""
-        self._abort(ConnectionEnded("the stream was aborted by this side"))
-
-    def getPeer(self) -> StreamAddress:
-        """The other end."""
-        connection = self.connection
-        return StreamAddress(
-            connection.session.peerAddress, self.streamID, connection.connectionTag
-        )
-
-    def getHost(self) -> StreamAddress:
-        """This end."""
-        return StreamAddress(
-            self.connection.sourceAddress, self.streamID, self.connection.connectionTag
-        )
-
-    # --- IConsumer and IPushProducer ------------------------------------------------------
-
-    def pauseProducing(self) -> None:
-        """Deliver no more bytes; the peer is stopped by its window."""
-        self._isPaused = True
-
-    def resumeProducing(self) -> None:
-        """Deliver bytes again."""
-        if self._isPaused:
-            self._isPaused = False
-            self.connection.reading[self.streamID] = self
-            self.connection.wake()
-
-    def stopProducing(self) -> None:
-        """Close the stream."""
-        self.loseConnection()
-
-    def _readIsOver(self) -> None:
-        """Nobody reads any more: what comes is dropped."""
-        self._isPaused = False
-        self.connection.reading[self.streamID] = self
-        self.connection.wake()
-
-    # --- What the connection tells ----------------------------------------------------------
-
-    def credited(self, amount: int) -> None:
-        """Money arrived and the peer has been told."""
-        if self._takesMoney:
-            try:
-                self.protocol.moneyReceived(amount)
-            except Exception:
-                self._failed("moneyReceived")
-
-    def read(self) -> None:
+    def _read(self, _: Event | None = None) -> None:
         """Give the protocol what has arrived."""
         session = self.connection.session
         while not self._isPaused and not self._isOver:
@@ -546,7 +492,68 @@ class Stream(ProducerSide):
         if self._isEnded and not self._isPaused:
             self._tellEnd()
 
-    def ended(self) -> None:
+    def _credited(self, event: MoneyReceived) -> None:
+        """Money arrived and the peer has been told."""
+        if self._takesMoney:
+            try:
+                self.protocol.moneyReceived(event.amount)
+            except Exception:
+                self._failed("moneyReceived")
+
+    def _watched(self, event: Event) -> None:
+        """Something happened to this stream's money."""
+        if self._watcher is not None:
+            self._watcher(event)
+
+    def _settled(self, event: MoneySettled) -> None:
+        """Money was settled."""
+        self._watched(event)
+        if self._offers is not None:
+            self._tell(
+                self._offers.settle(
+                    event.sourceAmount,
+                    event.deliveredMinimum,
+                    event.deliveredClaimed,
+                    event.isInDoubt,
+                )
+            )
+
+    def _resolved(self, event: DoubtResolved) -> None:
+        """
+        A late answer came. What came back is offered again if its offer still waits; if not, its
+        owner was told that it is in doubt, and finds it in the totals.
+        """
+        self._watched(event)
+        if self._offers is None:
+            return
+        returned = self._offers.resolve(
+            event.sourceAmount, event.deliveredMinimum, event.deliveredClaimed, event.isSent
+        )
+        if returned:
+            try:
+                self.connection.session.sendMoney(self.streamID, returned)
+            except LocalError:
+                self._tell(self._offers.takeBack(returned, "it came back after the stream closed"))
+
+    def _moneyFailed(self, event: MoneyFailed) -> None:
+        """
+        Money that was offered was taken back by the session. What nobody waits for is a rate's:
+        it is offered again when enough is due.
+        """
+        self._watched(event)
+        offers = self._offers
+        if offers is None:
+            return
+        before = offers.anonymous
+        done = offers.takeBack(
+            event.sourceAmount, event.reason, event.smallestAmount, event.offered
+        )
+        taken = before - offers.anonymous
+        self._tell(done)
+        if self._rate is not None and taken and event.smallestAmount is not None:
+            self._rate.giveBack(taken, event.smallestAmount)
+
+    def _ended(self, _: Event | None = None) -> None:
         """The peer sends no more."""
         self._isEnded = True
         if not self._totals.data.waiting:
@@ -564,18 +571,18 @@ class Stream(ProducerSide):
         else:
             self.loseConnection()
 
-    def sendingEnded(self) -> None:
+    def _sendingEnded(self, _: Event | None = None) -> None:
         """The peer has all that was sent: a half closed protocol is told, others are done."""
         if self.disconnecting:
             self.connection.session.ignoreStream(self.streamID)
-            self.closed(None)
+            self._closed(None)
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.writeConnectionLost()
             except Exception:
                 self._failed("writeConnectionLost")
 
-    def closed(self, reason: StreamError | None, held: int = 0) -> None:
+    def _closed(self, reason: StreamError | None, held: int = 0) -> None:
         """
         Both halves are over.
 
@@ -584,13 +591,15 @@ class Stream(ProducerSide):
         if self._isOver:
             return
         self._isOver = True
-        self.connection.forget(self)
+        self.connection._forget(self)
+        if self._rate is not None:
+            self._rate.stop()
         self._stopProducer()
         if self._offers is not None:
             message = "the stream was closed before all money was sent"
             if reason is not None:
                 message = getattr(reason, "message", "") or str(reason)
-            self._fire(self._offers.abandon(held, message))
+            self._tell(self._offers.abandon(held, message))
         protocol, self.protocol = self.protocol, None
         if protocol is None:
             return
@@ -599,6 +608,28 @@ class Stream(ProducerSide):
             protocol.connectionLost(why)
         except Exception:
             _log.failure("connectionLost of a protocol raised")
+
+    def _failed(self, method: str) -> None:
+        """The protocol or the producer raised: its stream ends, no other does."""
+        _log.failure("{method} of an application raised; its stream is closed", method=method)
+        self._abort(f"{method} of the application raised")
+
+    def _abort(self, reason: str) -> None:
+        if not self._isOver:
+            self.connection.session.abortStream(
+                self.streamID, ConnectionEnded(reason), ErrorCode.APPLICATION_ERROR, "aborted"
+            )
+            self.connection._wake()
+
+
+def watch(stream: Stream, watcher: Callable[[Event], None]) -> None:
+    """Tell all that happens to a stream's money, event by event, to this too: for payments."""
+    stream._watcher = watcher
+
+
+def wake(connection: StreamOwner) -> None:
+    """Let a connection send what its session was told to send: for payments."""
+    connection._wake()
 
 
 @implementer(IAddress)

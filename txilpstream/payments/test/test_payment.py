@@ -644,7 +644,7 @@ class HardTests(PaymentTestCase):
         self.after(self.left.close())
         self.listen(Recorder)
         credentials = self.server.generateCredentials()
-        self.after(self.server.stop())
+        self.after(self.server.stopListening())
         reactor: Any = self.clock
         for _ in range(2):
             asked = quote(left, credentials, sourceAmount=7, reactor=reactor)

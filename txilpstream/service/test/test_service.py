@@ -166,7 +166,8 @@ class StopTests(ServiceTestCase):
         account = made.account
         assert account is not None
         thinking: Deferred[bytes] = Deferred()
-        packet = prepareTo(account.ownAddress(account.attach(lambda *_: thinking)))
+        account._route("thinker", lambda *_: thinking)
+        packet = prepareTo(account._ownAddress("thinker"))
         asked = account.receivePrepare(packet)
         stopped = made.stopService()
         refused = account.receivePrepare(packet)

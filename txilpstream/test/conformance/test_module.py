@@ -51,7 +51,7 @@ class FrameTests(TappedTestCase):
         """What must be said at the beginning is in the first packet, with the first bytes."""
         self.listen()
         credentials = self.server.generateCredentials()
-        connection = self.client.start(credentials)
+        connection = self.client.openConnection(credentials)
         self.keys = type(self.keys)(credentials.sharedSecret)
         self.connection = connection
         self.openStream().transport.write(b"hello")

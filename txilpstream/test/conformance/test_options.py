@@ -23,6 +23,7 @@ from txilpstream.test.support.connected import Recorders
 from txilpstream.test.support.sessions import Pair, limiting, nothing, rejecting
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.endpoints import StreamClientEndpoint
+from txilpstream.transport.stream import wake
 from txilpstream.wire.frames import ConnectionClose, ConnectionDataBlocked, StreamClose
 
 COUNT = 1000
@@ -163,8 +164,8 @@ class KeyTests(VirtualTestCase):
 class ExhaustedKeyTests(TappedTestCase):
     """The same, over connections."""
 
-    def test_C4_whenWorn(self) -> None:
-        """C{whenWorn} fires with what is left, at once if it is so; an endpoint opens no more."""
+    def test_C4_whenKeyExhausted(self) -> None:
+        """It fires with what is left, at once if it is so; an endpoint opens no more."""
         said: list[str] = []
 
         @implementer(ILogObserver)
@@ -178,13 +179,13 @@ class ExhaustedKeyTests(TappedTestCase):
         endpoint = StreamClientEndpoint(self.client, credentials, maximumPacketCount=20)
         near = self.after(endpoint.connect(Recorders()))
         connection = near.transport.connection
-        worn = connection.whenWorn()
+        worn = connection.whenKeyExhausted()
         while connection.session.packetsLeft > 2:
             self.assertNoResult(worn)
             near.transport.write(b"x")
             self.run_(0.05)
         self.assertEqual(self.successResultOf(worn), 2)
-        self.assertEqual(self.successResultOf(connection.whenWorn()), 2)
+        self.assertEqual(self.successResultOf(connection.whenKeyExhausted()), 2)
         [warned] = [text for text in said if "2 more packets" in text]
         self.assertIn("opens no more streams", warned)
         for _ in range(2):
@@ -206,10 +207,10 @@ class SameKeyTests(TappedTestCase):
             self.keys = SessionKeys(credentials.sharedSecret)
             del self.exchanges[:]
             for _ in range(12):
-                connection = self.client.start(credentials)
+                connection = self.client.openConnection(credentials)
                 for _ in range(5):
                     connection.session.ping()
-                    connection.wake()
+                    wake(connection)
                     self.run_(0.2)
                 connection.abort()
                 self.run_(wait)

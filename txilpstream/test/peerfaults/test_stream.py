@@ -305,7 +305,7 @@ class ApplicationTests(ConnectedTestCase):
     def test_streamsOfTheFirstPacketAreNotLost(self) -> None:
         """ilp-protocol-stream: who does not listen within the same turn loses the stream."""
         self.listen()
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         self.connection = connection
         near = self.openStream()
         near.transport.write(b"hello")

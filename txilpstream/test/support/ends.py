@@ -249,7 +249,7 @@ class ServerEnd(End):
 
     def stop(self) -> Deferred[Any]:
         """Listen no more."""
-        return self.server.stop()
+        return self.server.stopListening()
 
     def makeCredentials(self) -> Credentials:
         """What the peer is given."""

@@ -23,6 +23,13 @@ def prepareTo(destination: str) -> bytes:
     return encodePrepare(0, encodeTimestamp(30), bytes(32), destination, b"data")
 
 
+def routed(account: Account, answerer: Any) -> str:
+    """The segment of an address whose packets are answered so."""
+    segment = account._reserve()
+    account._route(segment, answerer)
+    return segment
+
+
 class Turns:
     """
     Something that sends.
@@ -34,11 +41,11 @@ class Turns:
         self.turns = 0
         self.aborted: list[str] = []
 
-    def turn(self) -> None:
+    def _turn(self) -> None:
         """Count it."""
         self.turns += 1
 
-    def reconnected(self) -> None:
+    def _reconnected(self) -> None:
         """Count it twice."""
         self.turns += 2
 
@@ -127,14 +134,47 @@ class OpenTests(AccountTestCase):
         self.assertIs(accountFor(self.other, self.clock).plugin, self.other)
         self.assertRaises(LocalError, accountFor, "plugin")
 
+    def test_wrongTypes(self) -> None:
+        """What is no reactor or no plugin is named at the call, and no secret is shown."""
+        make: Any = Account
+        for arguments, text in (
+            ((self.plugin, self.clock), "reactor is of type MemoryPlugin: it takes a reactor"),
+            ((self.clock, "http://:token@host"), r"plugin is the string 'http:...'.*pluginFromStr"),
+            ((self.clock, b"token"), "plugin is 5 octets: it takes a plugin"),
+            ((self.clock, type(self.plugin)), "plugin is the class MemoryPlugin"),
+            ((self.clock, None), "plugin is None"),
+        ):
+            for call in (make, make.open):
+                with self.assertRaisesRegex(LocalError, text) as raised:
+                    call(*arguments)
+                self.assertNotIn("token", str(raised.exception))
+
+    def test_openingIsGivenUp(self) -> None:
+        """Who gives up waiting while the account is opened does not open it twice."""
+        account = Account(self.clock, self.plugin, wallClock=self.clock.seconds)
+        first = account.whenOpen()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        second = account.whenOpen()
+        run(self.clock)
+        self.assertIs(self.successResultOf(second), account)
+
+    def test_connectRaises(self) -> None:
+        """A plugin that raises where it should fail can be tried again too."""
+        account = Account(self.clock, self.plugin, wallClock=self.clock.seconds)
+        with self.assertRaises(ZeroDivisionError):
+            self.patch(self.plugin, "connect", lambda: 1 // 0)
+            self.failureResultOf(account.whenOpen(), ZeroDivisionError).raiseException()
+        self.failureResultOf(account.whenOpen(), ZeroDivisionError)
+
     def test_closeEnds(self) -> None:
         """Closing ends what uses the account."""
         account, sender = self.open(), Turns()
         account.connections.add(sender)
-        account.waitForPlugin(sender)
+        account._waitForPlugin(sender)
         account.close()
         self.assertEqual(sender.aborted, ["the account was closed"])
-        account.forget(sender)
+        account._forget(sender)
         account.resumeProducing()
         run(self.clock)
         self.assertEqual(sender.turns, 0)
@@ -185,7 +225,7 @@ class DispatchTests(AccountTestCase):
             self.assertEqual(self.code(reply), "F02", destination)
 
     def test_attached(self) -> None:
-        """A segment is its owner's until it is freed."""
+        """A segment is its owner's, with all that is appended to it."""
         account = self.open()
         seen = []
 
@@ -193,42 +233,39 @@ class DispatchTests(AccountTestCase):
             seen.append((segment, prepare.destination))
             return b"reply"
 
-        segment = account.attach(answer)
-        address = account.ownAddress(segment)
+        segment = routed(account, answer)
+        address = account._ownAddress(segment)
         self.assertEqual(account.receivePrepare(prepareTo(f"{address}.more")), b"reply")
         self.assertEqual(seen, [(segment, f"{address}.more")])
-        account.detach(segment)
-        account.detach(segment)
-        self.assertEqual(self.code(account.receivePrepare(prepareTo(address))), "F02")
 
     def test_released(self) -> None:
         """A segment that is released is its owner's until some others were."""
         account = self.open()
-        segments = [account.attach(lambda segment, prepare: b"late") for _ in range(17)]
+        segments = [routed(account, lambda segment, prepare: b"late") for _ in range(17)]
         for segment in segments[:-1]:
-            account.release(segment)
-        first = account.ownAddress(segments[0])
+            account._release(segment)
+        first = account._ownAddress(segments[0])
         self.assertEqual(account.receivePrepare(prepareTo(first)), b"late")
-        account.release(segments[-1])
+        account._release(segments[-1])
         self.assertEqual(self.code(account.receivePrepare(prepareTo(first))), "F02")
-        last = account.ownAddress(segments[-1])
+        last = account._ownAddress(segments[-1])
         self.assertEqual(account.receivePrepare(prepareTo(last)), b"late")
 
     def test_server(self) -> None:
         """A server gets what nobody else has; there is one."""
         account = self.open()
-        account.setServer(lambda segment, prepare: segment.encode())
+        account._setServer(lambda segment, prepare: segment.encode())
         self.assertEqual(account.receivePrepare(prepareTo("test.left.abc.def")), b"abc")
         with self.assertRaisesRegex(LocalError, "stop"):
-            account.setServer(lambda segment, prepare: succeed(b""))
-        account.setServer(None)
-        account.setServer(None)
+            account._setServer(lambda segment, prepare: succeed(b""))
+        account._setServer(None)
+        account._setServer(None)
         self.assertEqual(self.code(account.receivePrepare(prepareTo("test.left.abc"))), "F02")
 
     def test_noAddress(self) -> None:
         """An account without an address has none to give."""
         account = Account(self.clock, self.plugin)
-        self.assertRaises(StreamError, account.ownAddress, "segment")
+        self.assertRaises(StreamError, account._ownAddress, "segment")
 
 
 class DrainTests(AccountTestCase):
@@ -238,8 +275,8 @@ class DrainTests(AccountTestCase):
         super().setUp()
         self.account = self.open()
         self.thinking: Deferred[bytes] = Deferred()
-        self.segment = self.account.attach(lambda segment, prepare: self.thinking)
-        self.packet = prepareTo(self.account.ownAddress(self.segment))
+        self.segment = routed(self.account, lambda segment, prepare: self.thinking)
+        self.packet = prepareTo(self.account._ownAddress(self.segment))
 
     def test_nobodyThinks(self) -> None:
         self.successResultOf(self.account.drain())
@@ -278,8 +315,8 @@ class TurnTests(AccountTestCase):
         account = self.open()
         first, second = Turns(), Turns()
         for _ in range(3):
-            account.wake(first)
-            account.wake(second)
+            account._wake(first)
+            account._wake(second)
         self.assertEqual(first.turns, 0)
         run(self.clock)
         self.assertEqual((first.turns, second.turns), (1, 1))
@@ -288,9 +325,9 @@ class TurnTests(AccountTestCase):
         """Who fails in its turn takes no turn from others."""
         account = self.open()
         first, second = Turns(), Turns()
-        self.patch(first, "turn", lambda: 1 // 0)
-        account.wake(first)
-        account.wake(second)
+        self.patch(first, "_turn", lambda: 1 // 0)
+        account._wake(first)
+        account._wake(second)
         run(self.clock)
         self.assertEqual(second.turns, 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -315,7 +352,7 @@ class TurnTests(AccountTestCase):
         sender = Turns()
         account.pauseProducing()
         self.assertTrue(account.isPaused)
-        account.waitForPlugin(sender)
+        account._waitForPlugin(sender)
         account.resumeProducing()
         run(self.clock)
         self.assertEqual(sender.turns, 1)

@@ -59,7 +59,7 @@ class ClientTests(ConnectedTestCase):
 
     def test_start(self) -> None:
         """One need not wait: what is written leaves as soon as it can."""
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         near = self.successResultOf(connection.openStream(Recorders()))
         near.transport.write(b"early")
         paid = near.transport.sendMoney(5)
@@ -107,7 +107,7 @@ class ClientTests(ConnectedTestCase):
         self.failureResultOf(opening)
         self.join(*memoryPair(self.clock, left=LEFT, right=RIGHT))
         self.listen()
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         first = self.client.whenConnected(connection)
         second = self.client.whenConnected(connection)
         first.addCallback(lambda _: second.cancel())
@@ -119,8 +119,8 @@ class ClientTests(ConnectedTestCase):
     def test_options(self) -> None:
         """Options that are not known or not valid are refused, and the segment is freed."""
         credentials = self.server.generateCredentials()
-        self.assertRaises(LocalError, self.client.start, credentials, colour="red")
-        self.assertRaises(LocalError, self.client.start, credentials, packetExpiry=0.1)
+        self.assertRaises(LocalError, self.client.openConnection, credentials, colour="red")
+        self.assertRaises(LocalError, self.client.openConnection, credentials, packetExpiry=0.1)
         self.assertRaises(LocalError, self.client.connect, cast(Any, "credentials"))
         for options in (
             {"slippage": 0.01},
@@ -131,16 +131,35 @@ class ClientTests(ConnectedTestCase):
             {"sourceAssetCode": "X" * 101},
         ):
             self.assertRaises(LocalError, self.client.connect, credentials, **options)
-        connection = self.client.start(credentials, maximumPacketAmount=10)
+        connection = self.client.openConnection(credentials, maximumPacketAmount=10)
         near = self.successResultOf(connection.openStream(Recorders()))
         self.assertTrue(self.after(near.transport.sendMoney(95), 5).isComplete)
         self.assertLessEqual(max(self.served.made[0].amounts), 10)
+
+    def test_wrongTypes(self) -> None:
+        """What is of the wrong type is named at the call, and no secret is shown."""
+        credentials = self.server.generateCredentials()
+        secret = credentials.sharedSecret.hex()
+        client: Any = self.client
+        for call in (client.connect, client.openConnection):
+            for arguments, options, text in (
+                ((secret,), {}, "credentials is a string of 64 characters: it takes Credentials"),
+                (({"secret": secret},), {}, "credentials is of type dict"),
+                ((credentials,), {"factory": Recorders}, "factory is the class Recorders"),
+                ((credentials,), {"policy": "yes"}, "policy is a string of 3 characters"),
+            ):
+                with self.assertRaisesRegex(LocalError, text) as raised:
+                    call(*arguments, **options)
+                self.assertNotIn(secret, str(raised.exception))
+        connection = self.connect()
+        self.assertRaises(LocalError, connection.openStream, cast(Any, Recorders))
+        self.assertEqual(connection.streams, {})
 
     def test_freed(self) -> None:
         """A connection that is over has no address any more."""
         connection = self.connect()
         segment = connection.sourceAddress.rpartition(".")[2]
-        self.assertEqual(self.left.attach(lambda *_: b"") != segment, True)
+        self.assertNotEqual(self.left._reserve(), segment)
         self.after(connection.close())
         self.run_()
         other = self.connect()

@@ -11,20 +11,17 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txilpstream.amounts import Ratio
-from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, LocalError, PeerError
 from txilpstream.interfaces import IPaymentPolicy, NotSent, PaymentError, PaymentRequest
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.session import events
-from txilpstream.session.configuration import SessionConfiguration
-from txilpstream.session.session import Session
 from txilpstream.test.conformance.base import TappedTestCase
 from txilpstream.test.support.connected import ConnectedTestCase, HalfRecorder, Recorders
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
 from txilpstream.transport import connection as connectionModule
 from txilpstream.transport.account import Account
-from txilpstream.transport.connection import EVENT_HANDLERS, SHORTEST_WAIT, Awaited, Timer
+from txilpstream.transport.connection import EVENT_HANDLERS, SHORTEST_WAIT, Timer
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.ilp import Reject
 
@@ -141,7 +138,7 @@ class ClosingTests(ConnectedTestCase):
             return reply
 
         self.patch(plugin, "sendData", sendData)
-        other = self.client.start(self.server.generateCredentials())
+        other = self.client.openConnection(self.server.generateCredentials())
         near = self.successResultOf(other.openStream(Recorders()))
         paid = near.transport.sendMoney(100)
         self.run_(60)
@@ -197,7 +194,7 @@ class ClosingTests(ConnectedTestCase):
     def test_pausedFromTheStart(self) -> None:
         """A connection on a plugin that takes nothing ends in time."""
         self.left.pauseProducing()
-        other = self.client.start(self.server.generateCredentials())
+        other = self.client.openConnection(self.server.generateCredentials())
         near = self.successResultOf(other.openStream(Recorders()))
         paid, closed = near.transport.sendMoney(10), other.close()
         self.run_(60)
@@ -401,7 +398,7 @@ class BurstTests(ConnectedTestCase):
     def test_lateOpening(self) -> None:
         """Whoever waits for an open connection that is aborted hears why; who gave up does not."""
         self.listen()
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         first, second = connection.whenOpen(), connection.whenOpen()
         first.cancel()
         closed = connection.whenClosed()
@@ -416,7 +413,7 @@ class BurstTests(ConnectedTestCase):
     def test_cancelledOpening(self) -> None:
         """Giving up waiting does not give up the connection."""
         self.listen()
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         first, second = connection.whenOpen(), connection.whenOpen()
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -551,38 +548,52 @@ class PolicyTests(ConnectedTestCase):
         self.assertEqual(policy.requests, [])
 
 
-class BaseTests(VirtualTestCase):
-    """What is awaited needs somebody who takes turns."""
-
-    def test_wake(self) -> None:
-        """The base alone takes none."""
-        session = Session(SessionConfiguration(), SessionKeys(bytes(32)), bytes)
-        self.assertRaises(NotImplementedError, Awaited(session).whenOpen)
-
-
-class AwaitedTests(ConnectedTestCase):
-    """Over a connection."""
+class WaitingTests(ConnectedTestCase):
+    """Who waits for a connection to open, to end, or for its rate."""
 
     def test_eachHasItsOwn(self) -> None:
         """Whoever waits is told, and one who does not wait any more keeps nobody else from it."""
         self.listen()
-        connection = self.client.start(self.server.generateCredentials())
+        connection = self.client.openConnection(self.server.generateCredentials())
         first, gone, second = (connection.whenOpen() for _ in range(3))
         gone.cancel()
         self.failureResultOf(gone)
         self.run_()
         for opened in (first, second):
             self.assertIs(self.successResultOf(opened), connection)
-        ends, worn = [connection.whenClosed() for _ in range(2)], connection.whenWorn()
+        ends, worn = [connection.whenClosed() for _ in range(2)], connection.whenKeyExhausted()
         connection.abort()
         self.run_()
         for closed in (*ends, connection.whenClosed()):
             self.assertIsNone(self.successResultOf(closed))
         self.assertNoResult(worn)
 
+    def test_late(self) -> None:
+        """Whoever asks when it is open, or over, need not wait."""
+        self.listen()
+        connection = self.connect()
+        self.assertIs(self.successResultOf(connection.whenOpen()), connection)
+        connection.abort()
+        self.failureResultOf(connection.whenOpen(), ConnectionEnded)
+        self.run_()
+        self.failureResultOf(connection.whenOpen(), ConnectionEnded)
+
+    def test_measureRate(self) -> None:
+        """Each who asks for the rate is told; the last who gives up ends the asking."""
+        self.listen()
+        connection = self.connect()
+        first, second = connection.measureRate(1000), connection.measureRate(1000)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.after(second).low, Ratio(1))
+        third = connection.measureRate(10**6)
+        connection.abort("never mind")
+        self.run_()
+        self.failureResultOf(third, ConnectionEnded)
+
     def test_endsBefore(self) -> None:
         """A connection that ends before it is open fails."""
-        connection = self.client.start(self.listen().generateCredentials())
+        connection = self.client.openConnection(self.listen().generateCredentials())
         opened = connection.whenOpen()
         connection.abort("never mind")
         self.run_()
@@ -600,7 +611,7 @@ GONE = (
 )
 
 
-class TellingTests(ConnectedTestCase):
+class EventTests(ConnectedTestCase):
     """Each event reaches whom it concerns."""
 
     def test_every(self) -> None:
@@ -624,9 +635,9 @@ class TellingTests(ConnectedTestCase):
         self.listen()
         near = self.open()
         stream = near.transport
-        stream.closed(None)
-        stream.closed(None)
-        stream.ended()
+        stream._closed(None)
+        stream._closed(None)
+        stream._ended()
         self.assertEqual(near.happened, ["made", "lost"])
 
 

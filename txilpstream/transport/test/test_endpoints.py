@@ -9,7 +9,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from zope.interface.verify import verifyObject
 
-from txilpstream.errors import ConnectionEnded
+from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.test.support.connected import ConnectedTestCase
 from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
 from txilpstream.transport.server import StreamServer
@@ -63,6 +63,19 @@ class EndpointTests(ConnectedTestCase):
         verifyObject(IStreamServerEndpoint, self.serving)
         credentials = self.server.generateCredentials()
         verifyObject(IStreamClientEndpoint, StreamClientEndpoint(self.client, credentials))
+
+    def test_wrongTypes(self) -> None:
+        """What is of the wrong type is named at the call."""
+        credentials = self.server.generateCredentials()
+        client: Any = self.left
+        server: Any = self.right
+        with self.assertRaisesRegex(LocalError, "server is of type Account: it takes a Stream"):
+            StreamServerEndpoint(server)
+        with self.assertRaisesRegex(LocalError, "client is of type Account: it takes a Stream"):
+            StreamClientEndpoint(client, credentials)
+        text: Any = "credentials"
+        with self.assertRaisesRegex(LocalError, "credentials is a string"):
+            StreamClientEndpoint(self.client, text)
 
     def test_lines(self) -> None:
         """Lines go both ways, and an end that one side makes is told to the other."""

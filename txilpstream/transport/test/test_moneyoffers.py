@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.errors import RejectSeen
 from txilpstream.interfaces import PaymentError, PaymentResult
 from txilpstream.test.support.strategies import forAll
-from txilpstream.transport.moneyoffers import Offers, fire
+from txilpstream.transport.moneyoffers import MoneyOffers
 
 REJECT = RejectSeen("T00", "Internal Error", "test.hop", "on purpose", 5, 2)
 
@@ -19,7 +19,7 @@ class OffersTests(SynchronousTestCase):
 
     def test_oldestFirst(self) -> None:
         """Settled money fills the oldest offers, and splits what was delivered in proportion."""
-        offers = Offers()
+        offers = MoneyOffers()
         first, second = offers.add(30, None), offers.add(70, None)
         self.assertEqual(offers.settle(20, 10, 12, False), [])
         self.assertEqual(offers.settle(40, 20, 24, False), [first])
@@ -30,14 +30,14 @@ class OffersTests(SynchronousTestCase):
 
     def test_doubt(self) -> None:
         """Money without an answer is in doubt, not sent."""
-        offers = Offers()
+        offers = MoneyOffers()
         offer = offers.add(30, None)
         self.assertEqual(offers.settle(30, 0, 0, True), [offer])
         self.assertEqual((offer.sent, offer.inDoubt), (0, 30))
 
     def test_lateAnswers(self) -> None:
         """A late answer is of the oldest doubt: of what was told first, then of what waits."""
-        offers = Offers()
+        offers = MoneyOffers()
         told, waiting = offers.add(10, None), offers.add(100, None)
         self.assertEqual(offers.settle(10, 0, 0, True), [told])
         offers.settle(60, 0, 0, True)
@@ -53,12 +53,12 @@ class OffersTests(SynchronousTestCase):
 
     def test_nobodys(self) -> None:
         """Money that nobody offered here belongs to nobody."""
-        self.assertEqual(Offers().settle(10, 10, 10, False), [])
-        self.assertEqual(Offers().takeBack(10, "gone"), [])
+        self.assertEqual(MoneyOffers().settle(10, 10, 10, False), [])
+        self.assertEqual(MoneyOffers().takeBack(10, "gone"), [])
 
     def test_takeBack(self) -> None:
         """The youngest lose first."""
-        offers = Offers()
+        offers = MoneyOffers()
         first, second, third = (offers.add(10, None) for _ in range(3))
         self.assertEqual(offers.takeBack(25, "too little", 7), [second, third])
         self.assertEqual(
@@ -69,7 +69,7 @@ class OffersTests(SynchronousTestCase):
 
     def test_abandon(self) -> None:
         """At the end, what is on its way is in doubt and the rest is not sent."""
-        offers = Offers()
+        offers = MoneyOffers()
         first, second = offers.add(10, None), offers.add(10, None)
         self.assertEqual(offers.abandon(15, "over"), [first, second])
         self.assertEqual((first.inDoubt, second.inDoubt), (10, 5))
@@ -81,7 +81,7 @@ class OffersTests(SynchronousTestCase):
     )
     def test_sums(self, amounts: list[int], packets: list[tuple[int, int, bool]]) -> None:
         """The sum over all offers is what was settled."""
-        offers = Offers()
+        offers = MoneyOffers()
         every = [offers.add(amount, None) for amount in amounts]
         left, sent, doubt, claimed = sum(amounts), 0, 0, 0
         for size, delivered, isInDoubt in packets:
@@ -105,34 +105,34 @@ class FireTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """The whole offer was sent."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
+        offers, deferred = MoneyOffers(), Deferred[PaymentResult]()
         offers.add(10, deferred)
         for offer in offers.settle(10, 9, 10, False):
-            fire(offer, (REJECT,))
-            fire(offer, (REJECT,))
+            offer.tell((REJECT,))
+            offer.tell((REJECT,))
         result = self.successResultOf(deferred)
         self.assertEqual(result, PaymentResult(10, 10, 9, 10, 0, (REJECT,)))
 
     def test_nobodyAsked(self) -> None:
         """An offer without a Deferred tells nobody."""
-        fire(Offers().add(10, None), ())
+        MoneyOffers().add(10, None).tell(())
 
     def test_failed(self) -> None:
         """Part of it was taken back."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
+        offers, deferred = MoneyOffers(), Deferred[PaymentResult]()
         offers.add(10, deferred)
         offers.settle(4, 4, 4, False)
         for offer in offers.takeBack(6, "the rate is too low", 8):
-            fire(offer, ())
+            offer.tell(())
         error = self.failureResultOf(deferred, PaymentError).value
         self.assertEqual((error.message, error.smallestAmount), ("the rate is too low", 8))
         self.assertEqual(error.result.sent, 4)
 
     def test_inDoubt(self) -> None:
         """Some of it may be gone."""
-        offers, deferred = Offers(), Deferred[PaymentResult]()
+        offers, deferred = MoneyOffers(), Deferred[PaymentResult]()
         offers.add(10, deferred)
         for offer in offers.settle(10, 0, 0, True):
-            fire(offer, ())
+            offer.tell(())
         error = self.failureResultOf(deferred, PaymentError).value
         self.assertIn("10 units were not answered", error.message)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
 from txilpstream.test.support.connected import run
-from txilpstream.transport.sendrate import CATCH_UP, MoneyRate
+from txilpstream.transport.sendrate import CATCH_UP, SendRate
 
 
 class Purse:
@@ -50,7 +50,7 @@ class AnyBelow:
         return iter((0.0, self.limit))
 
 
-class MoneyRateTests(SynchronousTestCase):
+class SendRateTests(SynchronousTestCase):
     """Money that is offered as time passes."""
 
     def setUp(self) -> None:
@@ -58,9 +58,10 @@ class MoneyRateTests(SynchronousTestCase):
         self.clock = Clock()
         self.purse: Any = Purse()
 
-    def rate(self, sourceAmount: int, perSeconds: int = 1) -> MoneyRate:
+    def rate(self, sourceAmount: int, perSeconds: int = 1) -> SendRate:
         """A rate that has begun."""
-        rate = MoneyRate(self.clock, self.purse)
+        purse = self.purse
+        rate = SendRate(self.clock, purse.offerMoney, lambda: purse.unsentMoney, purse.ping)
         rate.change(sourceAmount, perSeconds)
         return rate
 

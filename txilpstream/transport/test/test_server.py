@@ -62,6 +62,28 @@ class ServerTests(ConnectedTestCase):
         ):
             self.assertRaises(LocalError, StreamServer, self.right, **options)
 
+    def test_wrongTypes(self) -> None:
+        """What is of the wrong type is named at the call, and no secret is shown."""
+        make: Any = StreamServer
+        for arguments, options, text in (
+            (
+                ("btp+ws://alice:pass@host",),
+                {},
+                r"account is the string 'btp\+ws:...'.*pluginFromStr",
+            ),
+            ((None,), {}, "account is None: it takes an Account or a plugin"),
+            ((self.right, SECRET.hex()), {}, "secret must be bytes, not str"),
+            ((self.right,), {"policy": HalfRecorder}, "policy is the class HalfRecorder: it takes"),
+        ):
+            with self.assertRaisesRegex(LocalError, text) as raised:
+                make(*arguments, **options)
+            self.assertNotIn("alice", str(raised.exception))
+            self.assertNotIn(SECRET.hex(), str(raised.exception))
+        server = make(self.right)
+        with self.assertRaisesRegex(LocalError, "factory is the class HalfRecorder: .*forProtocol"):
+            server.listen(HalfRecorder)
+        self.successResultOf(server.listen(Recorders()))
+
     def test_noAddress(self) -> None:
         """An account without an address serves nobody."""
         account = Account(self.clock, memoryPair(self.clock)[0])
@@ -70,14 +92,14 @@ class ServerTests(ConnectedTestCase):
         listening = server.listen(Recorders())
         self.run_()
         self.failureResultOf(listening, DecodeError)
-        self.successResultOf(server.stop())
+        self.successResultOf(server.stopListening())
 
     def test_onlyOne(self) -> None:
         """An account has one server, whatever another one does that never listened."""
         self.listen()
         other = StreamServer(self.right)
         self.assertRaises(LocalError, other.listen, Recorders())
-        self.successResultOf(other.stop())
+        self.successResultOf(other.stopListening())
         self.use(self.server.generateCredentials())
 
     def test_credentials(self) -> None:
@@ -119,7 +141,7 @@ class ServerTests(ConnectedTestCase):
         self.assertEqual(second.happened[-1], "lost")
         self.assertEqual(self.server.connections, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.successResultOf(self.server.stop())
+        self.successResultOf(self.server.stopListening())
 
     def test_stopLingering(self) -> None:
         """A server that stops waits for no late packets, and may listen again."""
@@ -127,7 +149,7 @@ class ServerTests(ConnectedTestCase):
         credentials = self.server.generateCredentials()
         self.use(credentials)
         self.after(self.connection.close(), 5)
-        self.after(self.server.stop())
+        self.after(self.server.stopListening())
         self.assertEqual(self.server.connections, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.successResultOf(self.server.listen(self.served))
@@ -147,7 +169,7 @@ class ServerTests(ConnectedTestCase):
         self.listen()
         credentials = self.server.generateCredentials()
         for number in range(3):
-            connection = self.client.start(credentials)
+            connection = self.client.openConnection(credentials)
             near = self.successResultOf(connection.openStream(Recorders()))
             near.transport.write(b"!")
             self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
@@ -161,7 +183,7 @@ class ServerTests(ConnectedTestCase):
         credentials = self.server.generateCredentials()
         self.use(credentials)
         self.after(self.connection.close(), 5)
-        self.connection = self.client.start(credentials)
+        self.connection = self.client.openConnection(credentials)
         near = self.openStream()
         self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
         self.run_(LINGER)
@@ -220,8 +242,8 @@ class ServerTests(ConnectedTestCase):
         self.listen(Big)
         late, credentials = self.server.generateCredentials(), self.server.generateCredentials()
         near = self.use(credentials)
-        stopped = self.server.stop()
-        again = self.server.stop()
+        stopped = self.server.stopListening()
+        again = self.server.stopListening()
         opening = self.client.connect(late, timeout=2)
         self.run_(3)
         self.failureResultOf(opening, ConnectionEnded)
@@ -236,7 +258,7 @@ class ServerTests(ConnectedTestCase):
         credentials = self.server.generateCredentials()
         self.use(credentials)
         self.after(self.connection.close(), 5)
-        connection = self.client.start(credentials)
+        connection = self.client.openConnection(credentials)
         near = self.successResultOf(connection.openStream(Recorders()))
         self.assertTrue(self.after(near.transport.sendMoney(10), 5).isComplete)
 

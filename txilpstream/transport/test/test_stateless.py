@@ -233,9 +233,9 @@ class PaymentTests(ReceiverCase):
 
     def send_(self, receiver: StatelessReceiver, amount: int) -> int:
         """Let one of several receivers answer; gives the total."""
-        self.right.setServer(receiver.receivePrepare)
+        self.right._setServer(receiver._receivePrepare)
         self.assertEqual(self.send(MONEY, amount=amount, iv=bytes([amount]) * 12).code, "")
-        self.right.setServer(None)
+        self.right._setServer(None)
         return self.totals.total(self.connectionID)
 
     def test_restartedSequence(self) -> None:
@@ -633,13 +633,30 @@ class LifeTests(ReceiverCase):
             {"maximumStreamID": 0},
             {"maximumWaiting": 0},
             {"padTo": -1},
-            {"colour": "red"},
         ]
         for options in wrong:
             self.assertRaises(
                 LocalError, StatelessReceiver, self.right, SECRET, self.totals, **options
             )
         self.assertRaises(LocalError, StatelessReceiver, self.right, b"short", self.totals)
+
+    def test_wrongTypes(self) -> None:
+        """What is of the wrong type is named at the call, and no secret is shown."""
+        for arguments, options, text in (
+            (
+                ("btp+ws://alice:pass@host", SECRET, self.totals),
+                {},
+                r"'btp\+ws:\.\.\.'.*pluginFrom",
+            ),
+            ((self.right, SECRET.hex(), self.totals), {}, "secret must be bytes, not str"),
+            ((self.right, None, self.totals), {}, "secret must be bytes, not NoneType"),
+            ((self.right, SECRET, {}), {}, "store is of type dict: it takes an ITotals"),
+            ((self.right, SECRET, self.totals), {"accept": True}, "accept is True: it takes a fun"),
+        ):
+            with self.assertRaisesRegex(LocalError, text) as raised:
+                StatelessReceiver(*arguments, **options)
+            self.assertNotIn("alice", str(raised.exception))
+            self.assertNotIn(SECRET.hex(), str(raised.exception))
 
     def test_oneServer(self) -> None:
         """An account has one server."""

@@ -261,7 +261,7 @@ class ProducerTests(StreamTestCase):
         A producer goes on within a turn, so that packets are full; a turn has an end all the same.
         """
         self.both()
-        turn, turns = StreamConnection.turn, []
+        turn, turns = StreamConnection._turn, []
 
         def counted(connection: StreamConnection) -> None:
             before = connection.packetsSent
@@ -269,7 +269,7 @@ class ProducerTests(StreamTestCase):
             if connection is self.connection:
                 turns.append(connection.packetsSent - before)
 
-        self.patch(StreamConnection, "turn", counted)
+        self.patch(StreamConnection, "_turn", counted)
         before = self.connection.packetsSent
         producer = Producer(self.transport, 8 * MIB)
         self.transport.registerProducer(producer, True)
@@ -360,7 +360,7 @@ class ProducerTests(StreamTestCase):
         """However many producers are asked, and however little they give, a turn has an end."""
         self.patch(Pacing, "isAllowed", lambda control, now: True)
         self.listen(maximumStreamID=200)
-        turn, asked, most = StreamConnection.turn, 0, 0
+        turn, asked, most = StreamConnection._turn, 0, 0
 
         def counted(connection: StreamConnection) -> None:
             nonlocal asked, most
@@ -384,7 +384,7 @@ class ProducerTests(StreamTestCase):
             def stopProducing(self) -> None:
                 """It has nothing to stop."""
 
-        self.patch(StreamConnection, "turn", counted)
+        self.patch(StreamConnection, "_turn", counted)
         self.open()
         for _ in range(80):
             near = self.openStream()
