@@ -21,7 +21,6 @@ __all__ = [
     "PeerError",
     "RejectSeen",
     "StreamError",
-    "wrongType",
 ]
 
 

@@ -642,9 +642,10 @@ class LifeTests(ReceiverCase):
 
     def test_wrongTypes(self) -> None:
         """What is of the wrong type is named at the call, and no secret is shown."""
+        make: Any = StatelessReceiver
         for arguments, options, text in (
             (
-                ("btp+ws://alice:pass@host", SECRET, self.totals),
+                ("btp+ws://alice:pass@h", SECRET, self.totals),
                 {},
                 r"'btp\+ws:\.\.\.'.*pluginFrom",
             ),
@@ -654,7 +655,7 @@ class LifeTests(ReceiverCase):
             ((self.right, SECRET, self.totals), {"accept": True}, "accept is True: it takes a fun"),
         ):
             with self.assertRaisesRegex(LocalError, text) as raised:
-                StatelessReceiver(*arguments, **options)
+                make(*arguments, **options)
             self.assertNotIn("alice", str(raised.exception))
             self.assertNotIn(SECRET.hex(), str(raised.exception))
 
