@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -55,13 +54,14 @@ class Parties:
         @raise LocalError: if one of them is not what it should be.
         """
         self._isOpening = False
-        self.connection = source if isinstance(source, StreamConnection) else None
-        if self.connection is not None:
+        self.connection: StreamConnection | None = None
+        if isinstance(source, StreamConnection):
             if destination is not None:
                 raise LocalError("an open connection has its credentials already: give none")
-            self.account: Account = self.connection.account
+            self.connection = source
+            self.account: Account = source.account
         else:
-            self.account = accountFor(source, cast("IReactorTime | None", reactor))
+            self.account = accountFor(source, reactor)
             self._destination = _checkDestination(destination)
             self._agent = _checkAgent(agent, self._destination, self.account)
         self._isOwner = self.account is not source and self.connection is None

@@ -159,7 +159,7 @@ class PointerTests(PaymentTestCase):
 
     def test_timeoutIsForAll(self) -> None:
         """What the question took is missing where the rate is waited for."""
-        self.after(self.server.stop())
+        self.after(self.server.stopListening())
         answered: Deferred[Any] = Deferred()
         self.shop.request = lambda *_: answered  # type: ignore[method-assign]
         asked = quote(self.left, POINTER, sourceAmount=5, timeout=3, agent=self.shop)
@@ -192,7 +192,7 @@ class PointerTests(PaymentTestCase):
 
     def test_cancelAmidTheAsset(self) -> None:
         """A connection that only asks for the receiver's asset goes with its payment."""
-        self.after(self.server.stop())
+        self.after(self.server.stopListening())
         anonymous = Credentials(self.credentials.destinationAddress, SECRET)
         prices = {"USD": Ratio(1)}
         paying = pay(self.left, anonymous, sourceAmount=5, prices=prices)
@@ -317,5 +317,5 @@ class SocketTests(TestCase):
             await pay(account, url, sourceAmount=1000)
         self.assertIn("ConnectionRefusedError", str(caught.exception))
         await account.close()
-        await server.stop()
+        await server.stopListening()
         await server.account.close()
