@@ -1,9 +1,9 @@
 """
 The errors of STREAM, each of which says whose fault it is.
 
-What is raised at a caller tells him what to do next. It never shows a secret: an argument that is of
-the wrong type may be one, and is only described. A refusal that is part of the protocol's ordinary
-life (a reject, a full window) is a value and never one of these.
+What is raised at a caller tells him what to do next. It never shows a secret: an argument that is
+of the wrong type may be one, and is only described. A refusal that is part of the protocol's
+ordinary life (a reject, a full window) is a value and never one of these.
 """
 
 from __future__ import annotations
