@@ -2,7 +2,7 @@
 The command C{txilpstream}: finds the subcommand and gives it what was asked.
 
 Each subcommand is a module that offers what L{Command} lists; to add one is to name it in
-L{COMMANDS}. This module imports no reactor, and neither may a subcommand before it runs.
+L{COMMANDS}. No reactor is imported here, and neither may a subcommand import one before it runs.
 """
 
 from __future__ import annotations

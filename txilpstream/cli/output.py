@@ -1,7 +1,8 @@
 """
 What a command that goes on says on standard output: where it listens, what has come, what it was.
 
-Each announcement is a few lines for people or one JSON object in a line. This module knows words.
+Each announcement is a few lines for people or one JSON object in a line. Who stops reading stops
+nothing else.
 """
 
 from __future__ import annotations
@@ -36,151 +37,10 @@ TERMINAL_INTERVAL: Final = 0.2
 LINE_INTERVAL: Final = 2.0
 """Seconds between two lines where nothing can be written over."""
 
-
-@dataclass(slots=True)
-class Amount:
-    """
-    Something that grows.
-
-    @ivar name: what it is.
-    @ivar done: how much there is by now.
-    @ivar total: how much there will be; None if nobody knows.
-    """
-
-    name: str
-    done: int
-    total: int | None
-
-    def __str__(self) -> str:
-        if not self.total:
-            return f"{self.name} {self.done:,}"
-        return f"{self.name} {self.done * 100 // self.total} % {self.done:,}"
-
-
-class Progress(Protocol):
-    """
-    One way to show it.
-
-    @ivar interval: seconds between two calls of L{show} that make sense.
-    """
-
-    interval: float
-
-    def show(self, amounts: list[Amount], note: str) -> None:
-        """Show how far each has come; the note says what else is of interest."""
-
-    def close(self) -> None:
-        """Nothing more will be shown; what is written next begins on a line of its own."""
-
-
-class Lines:
-    """A line each time."""
-
-    interval = LINE_INTERVAL
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def show(self, amounts: list[Amount], note: str) -> None:
-        """Write a line."""
-        self._stream.write(", ".join([str(amount) for amount in amounts] + [note]) + "\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """There is nothing to be tidied."""
-
-
-class OneLine:
-    """One line of a terminal, written over each time and no wider than the terminal."""
-
-    interval = TERMINAL_INTERVAL
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def show(self, amounts: list[Amount], note: str) -> None:
-        """Write over the last line."""
-        line = ", ".join([str(amount) for amount in amounts] + [note])
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r{line[:width]}\x1b[K")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Clear the line."""
-        self._stream.write("\r\x1b[K")
-        self._stream.flush()
-
-
-class Bars:
-    """A bar for each amount, by rich."""
-
-    interval = TERMINAL_INTERVAL
-
-    def __init__(self, stream: TextIO) -> None:
-        """
-        @raise ImportError: if rich is not installed.
-        """
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        self._progress = RichProgress(
-            TextColumn("{task.description:<8}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            console=Console(file=stream),
-            transient=True,
-            auto_refresh=False,
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def show(self, amounts: list[Amount], note: str) -> None:
-        """Move the bars."""
-        progress = self._progress
-        if not self._tasks:
-            progress.start()
-        for amount in amounts:
-            task = self._tasks.get(amount.name)
-            if task is None:
-                task = self._tasks[amount.name] = progress.add_task(amount.name, text="")
-            progress.update(
-                task, total=amount.total, completed=amount.done, text=f"{amount.done:,}"
-            )
-        task = self._tasks.get("")
-        if task is None:
-            task = self._tasks[""] = progress.add_task("", text="", total=1)
-        progress.update(task, text=note)
-        progress.refresh()
-
-    def close(self) -> None:
-        """Take the bars away."""
-        self._progress.stop()
-
-
-def progressFor(stream: TextIO) -> Progress:
-    """The best way to show progress on this stream."""
-    if not stream.isatty():
-        return Lines(stream)
-    try:
-        return Bars(stream)
-    except ImportError:
-        return OneLine(stream)
-
-
 _USUAL = "127.0.0.1:7768"
 """Where commands look for a hub by themselves, by BTP."""
 
 _NAMES = {"spsp": "payment pointers", "http": "ILP over HTTP", "btp": "BTP"}
-
-
-def pluginOptions(ports: Mapping[str, str], isOpen: bool = True) -> str:
-    """The words that lead a command to a hub on these ports; empty for the usual one."""
-    token = "any-token" if isOpen else "TOKEN"
-    if "btp" in ports:
-        where = ports["btp"]
-        return "" if where == _USUAL and isOpen else f" --plugin btp+ws://:{token}@{where}"
-    return f" --plugin http://:{token}@{ports['http']}/" if "http" in ports else ""
 
 
 class Announcements:
@@ -267,3 +127,143 @@ class Announcements:
                 totalSent=account.totalSent,
                 totalReceived=account.totalReceived,
             )
+
+
+def pluginOptions(ports: Mapping[str, str], isOpen: bool = True) -> str:
+    """The words that lead a command to a hub on these ports; empty for the usual one."""
+    token = "any-token" if isOpen else "TOKEN"
+    if "btp" in ports:
+        where = ports["btp"]
+        return "" if where == _USUAL and isOpen else f" --plugin btp+ws://:{token}@{where}"
+    return f" --plugin http://:{token}@{ports['http']}/" if "http" in ports else ""
+
+
+@dataclass(slots=True)
+class Amount:
+    """
+    Something that grows.
+
+    @ivar name: what it is.
+    @ivar done: how much there is by now.
+    @ivar total: how much there will be; None if nobody knows.
+    """
+
+    name: str
+    done: int
+    total: int | None
+
+    def __str__(self) -> str:
+        if not self.total:
+            return f"{self.name} {self.done:,}"
+        return f"{self.name} {self.done * 100 // self.total} % {self.done:,}"
+
+
+class Progress(Protocol):
+    """
+    One way to show it.
+
+    @ivar interval: seconds between two calls of L{show} that make sense.
+    """
+
+    interval: float
+
+    def show(self, amounts: list[Amount], note: str) -> None:
+        """Show how far each has come; the note says what else is of interest."""
+
+    def close(self) -> None:
+        """Nothing more will be shown; what is written next begins on a line of its own."""
+
+
+def progressFor(stream: TextIO) -> Progress:
+    """The best way to show progress on this stream."""
+    if not stream.isatty():
+        return _Lines(stream)
+    try:
+        return _Bars(stream)
+    except ImportError:
+        return _OneLine(stream)
+
+
+class _Lines:
+    """A line each time."""
+
+    interval = LINE_INTERVAL
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, amounts: list[Amount], note: str) -> None:
+        """Write a line."""
+        self._stream.write(", ".join([str(amount) for amount in amounts] + [note]) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """There is nothing to be tidied."""
+
+
+class _OneLine:
+    """One line of a terminal, written over each time and no wider than the terminal."""
+
+    interval = TERMINAL_INTERVAL
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, amounts: list[Amount], note: str) -> None:
+        """Write over the last line."""
+        line = ", ".join([str(amount) for amount in amounts] + [note])
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r{line[:width]}\x1b[K")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Clear the line."""
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()
+
+
+class _Bars:
+    """A bar for each amount, by rich."""
+
+    interval = TERMINAL_INTERVAL
+
+    def __init__(self, stream: TextIO) -> None:
+        """
+        @raise ImportError: if rich is not installed.
+        """
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=Console(file=stream),
+            transient=True,
+            auto_refresh=False,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def show(self, amounts: list[Amount], note: str) -> None:
+        """Move the bars."""
+        progress = self._progress
+        if not self._tasks:
+            progress.start()
+        for amount in amounts:
+            task = self._tasks.get(amount.name)
+            if task is None:
+                task = self._tasks[amount.name] = progress.add_task(amount.name, text="")
+            progress.update(
+                task, total=amount.total, completed=amount.done, text=f"{amount.done:,}"
+            )
+        task = self._tasks.get("")
+        if task is None:
+            task = self._tasks[""] = progress.add_task("", text="", total=1)
+        progress.update(task, text=note)
+        progress.refresh()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._progress.stop()

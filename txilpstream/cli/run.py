@@ -2,7 +2,7 @@
 How a command runs the reactor: until it is done, or somebody has had enough.
 
 The first SIGINT or SIGTERM asks the command to come to an end, the second does not ask any more.
-This module knows exit statuses and signals, and nothing of what is run.
+What goes wrong is said in one line without secrets, and is the exit status.
 """
 
 from __future__ import annotations
@@ -31,31 +31,37 @@ from txilpstream.logs import withoutSecrets
 __all__ = ["INTERRUPTED", "Running", "complain", "runChecked", "within"]
 
 
-def complain(stderr: TextIO, command: str, text: object) -> None:
-    """Say what is wrong."""
-    print(f"txilpstream {command}: {withoutSecrets(str(text))}", file=stderr)
-
-
 INTERRUPTED = 130
 """The exit status of a command that was ended by a signal before it was done."""
 
 Main = Callable[[Any], Coroutine[Deferred[Any], Any, int] | Generator[Deferred[Any], Any, int]]
 
 
-def within(seconds: float | None, work: Coroutine[Any, Any, Any], reactor: Any) -> Deferred[Any]:
+def runChecked(
+    command: str,
+    check: Callable[[Namespace], object],
+    main: Callable[..., Any],
+    options: Namespace,
+    stdout: TextIO,
+    stderr: TextIO,
+    *,
+    isTalkative: bool = False,
+) -> int:
     """
-    Do something within so many seconds, None for no limit.
+    Run a command's coroutine function if its words are right.
 
-    @return: fails with ConnectionEnded if it takes longer.
+    @param check: raises L{LocalError} if they are not.
+    @param main: takes the reactor, the options, a L{Running} and both streams.
+    @param isTalkative: whether warnings are logged, and not errors only.
+    @return: the exit status; 2 if the words are wrong.
     """
-    done = Deferred.fromCoroutine(work)
-    if seconds is not None:
-
-        def late(_: object, limit: float) -> Any:
-            raise ConnectionEnded(f"nobody was reached within {limit:g} s")
-
-        done.addTimeout(seconds, reactor, onTimeoutCancel=late)
-    return done
+    try:
+        check(options)
+    except LocalError as error:
+        complain(stderr, command, error)
+        return 2
+    running = Running(command, stderr, LogLevel.warn if isTalkative else LogLevel.error)
+    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
 
 
 class Running:
@@ -135,28 +141,22 @@ class Running:
         complain(self._stderr, self._name, text)
 
 
-def runChecked(
-    command: str,
-    check: Callable[[Namespace], object],
-    main: Callable[..., Any],
-    options: Namespace,
-    stdout: TextIO,
-    stderr: TextIO,
-    *,
-    isTalkative: bool = False,
-) -> int:
+def within(seconds: float | None, work: Coroutine[Any, Any, Any], reactor: Any) -> Deferred[Any]:
     """
-    Run a command's coroutine function if its words are right.
+    Do something within so many seconds, None for no limit.
 
-    @param check: raises L{LocalError} if they are not.
-    @param main: takes the reactor, the options, a L{Running} and both streams.
-    @param isTalkative: whether warnings are logged, and not errors only.
-    @return: the exit status; 2 if the words are wrong.
+    @return: fails with ConnectionEnded if it takes longer.
     """
-    try:
-        check(options)
-    except LocalError as error:
-        complain(stderr, command, error)
-        return 2
-    running = Running(command, stderr, LogLevel.warn if isTalkative else LogLevel.error)
-    return running.run(lambda reactor: main(reactor, options, running, stdout, stderr))
+    done = Deferred.fromCoroutine(work)
+    if seconds is not None:
+
+        def late(_: object, limit: float) -> Any:
+            raise ConnectionEnded(f"nobody was reached within {limit:g} s")
+
+        done.addTimeout(seconds, reactor, onTimeoutCancel=late)
+    return done
+
+
+def complain(stderr: TextIO, command: str, text: object) -> None:
+    """Say what is wrong."""
+    print(f"txilpstream {command}: {withoutSecrets(str(text))}", file=stderr)

@@ -1,10 +1,9 @@
 """
 Asking a web server that is not trusted with our memory.
 
-This module makes Twisted's own web client with two differences: a connection brings a limited
-number of octets in all, headers included, which that client itself takes without end; and it ends
-when the answer does, whether or not the server is for it. What is asked, and what an answer
-means, is decided elsewhere.
+It is Twisted's own web client with two differences: a connection brings a limited number of octets
+in all, headers included, which that client itself takes without end; and it ends when the answer
+does, whether or not the server is for it.
 """
 
 # (twisted.web.client has few annotations.)

@@ -1,8 +1,8 @@
 """
 Connections of those who ask by HTTP, and how to lose those that only cost.
 
-This module bounds what a connection may bring and how long it may last before anything looks at
-it; what is answered, the resource decides that it was given.
+What a connection may bring and how long it may last is bounded before anything looks at it; what is
+answered, the resource decides.
 """
 
 # (twisted.web has few annotations.)

@@ -3,8 +3,7 @@ A hub with doors: it listens for its accounts over BTP and over ILP over HTTP.
 
 An account is known by its token. Where it is open, whoever comes with a token that nobody has gets
 an account of his own, as C{moneyd local} does it; its name is the one that he gives, or made from
-the token, so that he is the same after a restart. This module knows plugins and listeners, and
-leaves packets to the hub.
+the token, so that he is the same after a restart.
 """
 
 from __future__ import annotations

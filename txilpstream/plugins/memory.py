@@ -1,7 +1,7 @@
 """
 A plugin without a network: two ends in one process.
 
-This module moves bytes from one end to the other and answers IL-DCP; it reads nothing else of a
+Bytes move from one end to the other, and IL-DCP is answered; nothing else is read of a
 packet. Each end sends on its own reactor: Prepares wait in a queue, and one delayed call delivers
 all that wait, so that nobody is called from inside his own C{sendData}.
 """

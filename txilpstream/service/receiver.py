@@ -1,8 +1,8 @@
 """
 What a service receives: whose it is, how much in all, and what is said of it in the log.
 
-This module counts what streams were credited and knows neither plugins nor ports. Accounts are
-told apart by the connection tags of their credentials.
+What streams were credited is counted by account; accounts are told apart by the connection tags of
+their credentials. An account never accepts more than its limit.
 """
 
 from __future__ import annotations

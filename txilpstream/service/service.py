@@ -2,8 +2,9 @@
 A receiver as a Twisted service: an account, a server on it, payment pointers, and a hub if no
 plugin leads anywhere else.
 
-C{twistd txilpstream} and C{txilpstream serve} run the same service. This module joins what others
-do; what it is told is read in C{settings}, what it receives is counted in C{receiving}.
+C{twistd txilpstream} and C{txilpstream serve} run the same service. What it is told is read in
+C{settings}, what it receives is counted in C{receiver}. Whatever it had opened is closed if it
+cannot start; when it stops, packets that came are answered before their plugin goes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 What a service is told: by the words of a command, by twistd's options, or by the environment.
 
-Each setting has one name, one text form and one meaning wherever it comes from. This module reads
-texts, and starts nothing.
+Each setting has one name, one text form and one meaning wherever it comes from, and is checked
+before anything is started.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """
-Hops that take time.
-
-This module knows delays; it changes no packet.
+Hops that take time, and change no packet.
 """
 
 from __future__ import annotations

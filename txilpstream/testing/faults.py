@@ -1,7 +1,7 @@
 """
 Hops that do wrong: they lose, reject, repeat, change and mix up.
 
-This module knows one fault per class; which packet is hit is left to the path's own chance.
+One fault is one class; which packet is hit is left to the path's own chance.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What a hop is: the base class of all, and the record of a packet that they hand on.
 
-This module knows no hop in particular.
+A hop may change a packet and its reply in place, and hold each for a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Hops that say no: to packets too large, too much money, too many packets and too little time.
 
-This module knows one limit per class. Amounts are in the units of the place where the hop stands:
+One limit is one class. Amounts are in the units of the place where the hop stands:
 after a rate on the way there, they are what the rate made of them.
 """
 
@@ -103,7 +103,7 @@ class LiquidityBucket(Hop):
 
 class MoneyInFlight(Hop):
     """
-    Money that is promised and not settled: T04 beyond the limit.
+    Money that is held and not settled: T04 beyond the limit.
 
     It is free again when the reply comes by, or once the packet has expired.
     """

@@ -1,7 +1,8 @@
 """
 A simulated Interledger path and its two ends.
 
-This module joins ends, hops and time; how packets move is in C{way}.
+Two ends are plugins; what one sends passes the hops, and its reply passes them back. What the path
+took and what it gave is counted where it happens, whatever becomes of the reply afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.base import PluginBase
 from txilpstream.testing.hop import Gone, Hop, Side, Transit
-from txilpstream.testing.schedule import Agenda
+from txilpstream.testing.schedule import Schedule
 from txilpstream.wire.ildcp import AccountDetails, encodeResponse, isRequest
 from txilpstream.wire.ilp import (
     ERROR_NAMES,
@@ -37,7 +38,19 @@ from txilpstream.wire.ilp import (
     encodeReject,
 )
 
-__all__ = ["ADDRESS", "LEFT", "RIGHT", "PathCounters", "PathEnd", "SimulatedPath", "Way"]
+__all__ = ["ADDRESS", "LEFT", "RIGHT", "PathCounters", "PathEnd", "SimulatedPath"]
+
+
+ADDRESS: Final = "test.path"
+"""Who rejects where there is no hop to do it."""
+
+LEFT: Final = AccountDetails("test.path.left", 9, "USD")
+"""Who the left end is, if not told."""
+
+RIGHT: Final = AccountDetails("test.path.right", 9, "USD")
+"""Who the right end is, if not told."""
+
+_log = Logger()
 
 
 @dataclass(slots=True)
@@ -71,188 +84,122 @@ class PathCounters:
         return self.packets - self.fulfilled - self.wrong - self.rejects.total()
 
 
-ADDRESS: Final = "test.path"
-"""Who rejects where there is no hop to do it."""
-
-_log = Logger()
-
-
-class Way:
+class SimulatedPath:
     """
-    The packets of one side.
+    Two plugins and what lies between them.
 
-    @ivar hops: those that these packets pass, in the order of the way there.
-    @ivar source: the end that sends.
-    @ivar destination: the end that answers.
-    @ivar counters: what became of them.
+    What one end sends passes the hops in order from the left, in reverse order from the right,
+    and its reply passes the same hops back. The path answers IL-DCP requests itself. Rejects bear
+    the address of the hop that made them, C{test.path.hop<index>} as counted from the left.
+
+    @ivar left: the left end.
+    @ivar right: the right end.
+    @ivar reactor: what time comes from.
+    @ivar random: what chance comes from.
+    @ivar wallClock: gives seconds since the epoch; the expiry of packets is held against it.
+    @ivar startedAt: when the path was made, in the reactor's seconds.
     """
 
     def __init__(
-        self, agenda: Agenda, hops: Sequence[Hop], source: PathEnd, destination: PathEnd
+        self,
+        reactor: IReactorTime,
+        hops: Sequence[Hop] = (),
+        *,
+        seed: int = 0,
+        left: AccountDetails = LEFT,
+        right: AccountDetails = RIGHT,
+        wallClock: Callable[[], float] | None = None,
     ) -> None:
-        self.hops = tuple(hops)
-        self.source = source
-        self.destination = destination
-        self.counters = PathCounters()
-        self._agenda = agenda
-        self._last = self.hops[-1] if self.hops else Hop()
+        """
+        @param hops: from left to right; each instance is for one path and one place in it.
+        @param seed: of the path's chance; the same packets at the same times meet the same fate.
+        @param left: what the left end learns by IL-DCP, and who it is in rejects.
+        @param right: the same of the right end.
+        @param wallClock: C{time.time} by default; with a C{Clock} as reactor, its seconds.
+        @raise LocalError: if a hop has a place in a path already, or details are not valid.
+        """
+        if wallClock is None:
+            wallClock = reactor.seconds if isinstance(reactor, Clock) else time.time
+        self.reactor = reactor
+        self.random = Random(seed)
+        self.wallClock = wallClock
+        self._schedule = Schedule(reactor)
+        self.startedAt = self._schedule.now
+        self._hops = tuple(hops)
+        for index, hop in enumerate(self._hops):
+            if hop.address:
+                raise LocalError(
+                    f"hop {index}, a {type(hop).__name__}, is {hop.address} already: "
+                    "make a hop for each place"
+                )
+            hop.path = self
+            hop.address = f"{ADDRESS}.hop{index}"
+        self.left = PathEnd(self, "left", left)
+        self.right = PathEnd(self, "right", right)
+        there = [hop for hop in self._hops if hop.direction != "right"]
+        back = [hop for hop in reversed(self._hops) if hop.direction != "left"]
+        self._flows: dict[Side, _Flow] = {
+            "left": _Flow(self._schedule, there, self.left, self.right),
+            "right": _Flow(self._schedule, back, self.right, self.left),
+        }
 
-    def enter(self, packet: Transit) -> None:
-        """Let a packet enter the first hop."""
-        if packet.isAnswered:
-            return
-        packet.hasLeft = True
-        if isRequest(packet.data):
-            self.source.receiveReply(packet, self.source.configuration)
-            return
-        self.counters.packets += 1
-        try:
-            prepare = decodePrepare(packet.data)
-        except DecodeError as error:
-            packet.reply = Reject("F01", ADDRESS, str(error))
-            packet.condition = b""
-            self._answer(packet)
-            return
-        packet.prepare = prepare
-        packet.sourceAmount = prepare.amount
-        packet.condition = prepare.executionCondition
-        self.forward(packet)
+    @property
+    def now(self) -> float:
+        """The time, in the reactor's seconds, of what is happening on the path."""
+        return self._schedule.now
 
-    def forward(self, packet: Transit) -> None:
-        """Move a packet on, as far as the hops let it."""
-        hops = self.hops
-        position = packet.position
-        while position < len(hops):
-            hop = hops[position]
-            try:
-                verdict = hop.receivePrepare(packet)
-            except Exception:
-                _log.failure("a hop failed; its Prepare is rejected with T00")
-                verdict = hop.reject("T00")
-            if verdict is None:
-                position += 1
-            elif isinstance(verdict, Reject):
-                packet.position = position
-                packet.reply = verdict
-                self.backward(packet)
-                return
-            else:
-                if not isinstance(verdict, Gone):
-                    packet.position = position + 1
-                    self._agenda.schedule(verdict, self.forward, packet)
-                return
-        packet.position = position
-        self._deliver(packet)
+    def wallTime(self) -> float:
+        """The same in seconds since the epoch, by the wall clock."""
+        return self.wallClock() - (self.reactor.seconds() - self._schedule.now)
 
-    def backward(self, packet: Transit) -> None:
-        """Move the reply to a packet back, as far as the hops let it."""
-        hops = self.hops
-        position = packet.position
-        while position:
-            position -= 1
-            try:
-                verdict = hops[position].receiveReply(packet)
-            except Exception:
-                _log.failure("a hop failed; the reply goes on as it is")
-                continue
-            if verdict is None:
-                continue
-            if not isinstance(verdict, Gone):
-                packet.position = position
-                self._agenda.schedule(verdict, self.backward, packet)
-            elif verdict is Gone.LOST and position == 0:
-                self._take(packet)
-            return
-        self._answer(packet)
+    def counters(self, side: Side) -> PathCounters:
+        """The books of the packets that one side sends."""
+        return self._flows[side].counters
 
-    def _deliver(self, packet: Transit) -> None:
-        """Give a packet to the far end's handler."""
-        prepare = packet.prepare
-        try:
-            data = encodePrepare(
-                prepare.amount,
-                prepare.timestamp,
-                prepare.executionCondition,
-                prepare.destination,
-                prepare.data,
-            )
-        except LocalError:
-            _log.failure("hops made a Prepare that cannot be; it is rejected with T00")
-            packet.reply = self._reject("T00")
-            self.backward(packet)
-            return
-        self.counters.delivered += 1
-        reply = self.destination.receivePrepare(data)
-        if isinstance(reply, Deferred):
-            reply.addCallback(self._cbReply, packet, self.destination.session)
-        else:
-            self._receive(packet, reply)
-            self.backward(packet)
+    def taken(self, side: Side) -> int:
+        """What the path took from one side, in its units; see L{PathCounters.taken}."""
+        return self._flows[side].counters.taken
 
-    def _cbReply(self, raw: bytes, packet: Transit, session: int) -> None:
-        """Take a late reply; if the far end has disconnected since, it does not leave it."""
-        self._receive(packet, raw)
-        if self.destination.session == session:
-            self._agenda.schedule(0.0, self.backward, packet)
+    def given(self, side: Side) -> int:
+        """What the path gave to one side, in its units; see L{PathCounters.given}."""
+        return self._flows["right" if side == "left" else "left"].counters.given
 
-    def _receive(self, packet: Transit, raw: bytes) -> None:
-        """Take the far end's reply."""
-        try:
-            reply = decodeReply(raw)
-        except DecodeError:
-            _log.failure("a data handler's answer is no reply; its Prepare is rejected with T00")
-            reply = self._reject("T00")
-            raw = encodeReject(reply.code, reply.triggeredBy, reply.message)
-        if (
-            isinstance(reply, Fulfill)
-            and sha256(reply.fulfillment).digest() == packet.prepare.executionCondition
-        ):
-            self.counters.given += packet.prepare.amount
-        packet.rawReply = raw
-        packet.reply = packet.farReply = reply
+    def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
+        """
+        Call a function of a hop later.
 
-    def _reject(self, code: str) -> Reject:
-        return Reject(code, self._last.address or ADDRESS, ERROR_NAMES[code])
+        There is no way to cancel it; it is forgotten when both ends disconnect.
+        """
+        self._schedule.add(seconds, function, argument)
 
-    def _take(self, packet: Transit) -> bool:
-        """Count the packet's money as taken, once, if the reply proves it."""
-        reply = packet.reply
-        isProof = (
-            isinstance(reply, Fulfill) and sha256(reply.fulfillment).digest() == packet.condition
-        )
-        first = packet.origin or packet
-        if isProof and not first.isTaken:
-            first.isTaken = True
-            self.counters.taken += first.sourceAmount
-        return isProof
+    def send(self, packet: Transit) -> None:
+        """Let a packet enter the path in the next turn of the reactor."""
+        self._schedule.addNext(self._flows[packet.side].enter, packet)
 
-    def _answer(self, packet: Transit) -> None:
-        """Give the reply to the sender."""
-        first = packet.origin or packet
-        if first.isAnswered:
-            return
-        first.isAnswered = True
-        reply = packet.reply
-        if isinstance(reply, Reject):
-            self.counters.rejects[reply.code] += 1
-        elif self._take(packet):
-            self.counters.fulfilled += 1
-        else:
-            self.counters.wrong += 1
-        if reply is packet.farReply:
-            raw = packet.rawReply
-        elif isinstance(reply, Fulfill):
-            raw = encodeFulfill(reply.fulfillment, reply.data)
-        else:
-            raw = encodeReject(reply.code, reply.triggeredBy, reply.message, reply.data)
-        self.source.receiveReply(first, raw)
+    def sendOn(self, hop: Hop, packet: Transit) -> None:
+        """Let a packet go on there from a hop, such as a copy that the hop has made."""
+        flow = self._flows[packet.side]
+        packet.position = flow.hops.index(hop) + 1
+        self._schedule.add(0.0, flow.forward, packet)
 
+    def sendBack(self, hop: Hop, packet: Transit, reject: Reject) -> None:
+        """
+        Let a hop reject a packet that it has let pass before.
 
-LEFT: Final = AccountDetails("test.path.left", 9, "USD")
-"""Who the left end is, if not told."""
+        The hop drops the reply to the packet if one comes by later.
+        """
+        flow = self._flows[packet.side]
+        copy = packet.copy()
+        copy.position = flow.hops.index(hop)
+        copy.reply = reject
+        self._schedule.add(0.0, flow.backward, copy)
 
-RIGHT: Final = AccountDetails("test.path.right", 9, "USD")
-"""Who the right end is, if not told."""
+    def endDisconnected(self) -> None:
+        """Forget all that is underway if neither end is there any more."""
+        if not (self.left.isConnected() or self.right.isConnected()):
+            self._schedule.clear()
+            for hop in self._hops:
+                hop.reset()
 
 
 @implementer(IPlugin)
@@ -341,119 +288,172 @@ class PathEnd(PluginBase):
         done.callback(None)
 
 
-class SimulatedPath:
+class _Flow:
     """
-    Two plugins and what lies between them.
+    The packets of one side: through the hops to the other, and their replies back.
 
-    What one end sends passes the hops in order from the left, in reverse order from the right,
-    and its reply passes the same hops back. The path answers IL-DCP requests itself. Rejects bear
-    the address of the hop that made them, C{test.path.hop<index>} as counted from the left.
-
-    @ivar left: the left end.
-    @ivar right: the right end.
-    @ivar reactor: what time comes from.
-    @ivar random: what chance comes from.
-    @ivar wallClock: gives seconds since the epoch; the expiry of packets is held against it.
-    @ivar startedAt: when the path was made, in the reactor's seconds.
+    @ivar hops: those that these packets pass, in the order of the way there.
+    @ivar source: the end that sends.
+    @ivar destination: the end that answers.
+    @ivar counters: what became of them.
     """
 
     def __init__(
-        self,
-        reactor: IReactorTime,
-        hops: Sequence[Hop] = (),
-        *,
-        seed: int = 0,
-        left: AccountDetails = LEFT,
-        right: AccountDetails = RIGHT,
-        wallClock: Callable[[], float] | None = None,
+        self, schedule: Schedule, hops: Sequence[Hop], source: PathEnd, destination: PathEnd
     ) -> None:
-        """
-        @param hops: from left to right; each instance is for one path and one place in it.
-        @param seed: of the path's chance; the same packets at the same times meet the same fate.
-        @param left: what the left end learns by IL-DCP, and who it is in rejects.
-        @param right: the same of the right end.
-        @param wallClock: C{time.time} by default; with a C{Clock} as reactor, its seconds.
-        @raise LocalError: if a hop has a place in a path already, or details are not valid.
-        """
-        if wallClock is None:
-            wallClock = reactor.seconds if isinstance(reactor, Clock) else time.time
-        self.reactor = reactor
-        self.random = Random(seed)
-        self.wallClock = wallClock
-        self._agenda = Agenda(reactor)
-        self.startedAt = self._agenda.now
-        self._hops = tuple(hops)
-        for index, hop in enumerate(self._hops):
-            if hop.address:
-                raise LocalError(
-                    f"hop {index}, a {type(hop).__name__}, is {hop.address} already: "
-                    "make a hop for each place"
-                )
-            hop.path = self
-            hop.address = f"{ADDRESS}.hop{index}"
-        self.left = PathEnd(self, "left", left)
-        self.right = PathEnd(self, "right", right)
-        there = [hop for hop in self._hops if hop.direction != "right"]
-        back = [hop for hop in reversed(self._hops) if hop.direction != "left"]
-        self._ways: dict[Side, Way] = {
-            "left": Way(self._agenda, there, self.left, self.right),
-            "right": Way(self._agenda, back, self.right, self.left),
-        }
+        self.hops = tuple(hops)
+        self.source = source
+        self.destination = destination
+        self.counters = PathCounters()
+        self._schedule = schedule
+        self._last = self.hops[-1] if self.hops else Hop()
 
-    @property
-    def now(self) -> float:
-        """The time, in the reactor's seconds, of what is happening on the path."""
-        return self._agenda.now
+    def enter(self, packet: Transit) -> None:
+        """Let a packet enter the first hop."""
+        if packet.isAnswered:
+            return
+        packet.hasLeft = True
+        if isRequest(packet.data):
+            self.source.receiveReply(packet, self.source.configuration)
+            return
+        self.counters.packets += 1
+        try:
+            prepare = decodePrepare(packet.data)
+        except DecodeError as error:
+            packet.reply = Reject("F01", ADDRESS, str(error))
+            packet.condition = b""
+            self._answer(packet)
+            return
+        packet.prepare = prepare
+        packet.sourceAmount = prepare.amount
+        packet.condition = prepare.executionCondition
+        self.forward(packet)
 
-    def wallTime(self) -> float:
-        """The same in seconds since the epoch, by the wall clock."""
-        return self.wallClock() - (self.reactor.seconds() - self._agenda.now)
+    def forward(self, packet: Transit) -> None:
+        """Move a packet on, as far as the hops let it."""
+        hops = self.hops
+        position = packet.position
+        while position < len(hops):
+            hop = hops[position]
+            try:
+                verdict = hop.receivePrepare(packet)
+            except Exception:
+                _log.failure("a hop failed; its Prepare is rejected with T00")
+                verdict = hop.reject("T00")
+            if verdict is None:
+                position += 1
+            elif isinstance(verdict, Reject):
+                packet.position = position
+                packet.reply = verdict
+                self.backward(packet)
+                return
+            else:
+                if not isinstance(verdict, Gone):
+                    packet.position = position + 1
+                    self._schedule.add(verdict, self.forward, packet)
+                return
+        packet.position = position
+        self._deliver(packet)
 
-    def counters(self, side: Side) -> PathCounters:
-        """The books of the packets that one side sends."""
-        return self._ways[side].counters
+    def backward(self, packet: Transit) -> None:
+        """Move the reply to a packet back, as far as the hops let it."""
+        hops = self.hops
+        position = packet.position
+        while position:
+            position -= 1
+            try:
+                verdict = hops[position].receiveReply(packet)
+            except Exception:
+                _log.failure("a hop failed; the reply goes on as it is")
+                continue
+            if verdict is None:
+                continue
+            if not isinstance(verdict, Gone):
+                packet.position = position
+                self._schedule.add(verdict, self.backward, packet)
+            elif verdict is Gone.LOST and position == 0:
+                self._take(packet)
+            return
+        self._answer(packet)
 
-    def taken(self, side: Side) -> int:
-        """What the path took from one side, in its units; see L{PathCounters.taken}."""
-        return self._ways[side].counters.taken
+    def _deliver(self, packet: Transit) -> None:
+        """Give a packet to the far end's handler."""
+        prepare = packet.prepare
+        try:
+            data = encodePrepare(
+                prepare.amount,
+                prepare.timestamp,
+                prepare.executionCondition,
+                prepare.destination,
+                prepare.data,
+            )
+        except LocalError:
+            _log.failure("hops made a Prepare that cannot be; it is rejected with T00")
+            packet.reply = self._reject("T00")
+            self.backward(packet)
+            return
+        self.counters.delivered += 1
+        reply = self.destination.receivePrepare(data)
+        if isinstance(reply, Deferred):
+            reply.addCallback(self._cbReply, packet, self.destination.session)
+        else:
+            self._receive(packet, reply)
+            self.backward(packet)
 
-    def given(self, side: Side) -> int:
-        """What the path gave to one side, in its units; see L{PathCounters.given}."""
-        return self._ways["right" if side == "left" else "left"].counters.given
+    def _cbReply(self, raw: bytes, packet: Transit, session: int) -> None:
+        """Take a late reply; if the far end has disconnected since, it does not leave it."""
+        self._receive(packet, raw)
+        if self.destination.session == session:
+            self._schedule.add(0.0, self.backward, packet)
 
-    def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
-        """
-        Call a function of a hop later.
+    def _receive(self, packet: Transit, raw: bytes) -> None:
+        """Take the far end's reply."""
+        try:
+            reply = decodeReply(raw)
+        except DecodeError:
+            _log.failure("a data handler's answer is no reply; its Prepare is rejected with T00")
+            reply = self._reject("T00")
+            raw = encodeReject(reply.code, reply.triggeredBy, reply.message)
+        if (
+            isinstance(reply, Fulfill)
+            and sha256(reply.fulfillment).digest() == packet.prepare.executionCondition
+        ):
+            self.counters.given += packet.prepare.amount
+        packet.rawReply = raw
+        packet.reply = packet.farReply = reply
 
-        There is no way to cancel it; it is forgotten when both ends disconnect.
-        """
-        self._agenda.schedule(seconds, function, argument)
+    def _reject(self, code: str) -> Reject:
+        return Reject(code, self._last.address or ADDRESS, ERROR_NAMES[code])
 
-    def send(self, packet: Transit) -> None:
-        """Let a packet enter the path in the next turn of the reactor."""
-        self._agenda.scheduleNext(self._ways[packet.side].enter, packet)
+    def _take(self, packet: Transit) -> bool:
+        """Count the packet's money as taken, once, if the reply proves it."""
+        reply = packet.reply
+        isProof = (
+            isinstance(reply, Fulfill) and sha256(reply.fulfillment).digest() == packet.condition
+        )
+        first = packet.origin or packet
+        if isProof and not first.isTaken:
+            first.isTaken = True
+            self.counters.taken += first.sourceAmount
+        return isProof
 
-    def sendOn(self, hop: Hop, packet: Transit) -> None:
-        """Let a packet go on there from a hop, such as a copy that the hop has made."""
-        way = self._ways[packet.side]
-        packet.position = way.hops.index(hop) + 1
-        self._agenda.schedule(0.0, way.forward, packet)
-
-    def sendBack(self, hop: Hop, packet: Transit, reject: Reject) -> None:
-        """
-        Let a hop reject a packet that it has let pass before.
-
-        The hop drops the reply to the packet if one comes by later.
-        """
-        way = self._ways[packet.side]
-        copy = packet.copy()
-        copy.position = way.hops.index(hop)
-        copy.reply = reject
-        self._agenda.schedule(0.0, way.backward, copy)
-
-    def endDisconnected(self) -> None:
-        """Forget all that is underway if neither end is there any more."""
-        if not (self.left.isConnected() or self.right.isConnected()):
-            self._agenda.clear()
-            for hop in self._hops:
-                hop.reset()
+    def _answer(self, packet: Transit) -> None:
+        """Give the reply to the sender."""
+        first = packet.origin or packet
+        if first.isAnswered:
+            return
+        first.isAnswered = True
+        reply = packet.reply
+        if isinstance(reply, Reject):
+            self.counters.rejects[reply.code] += 1
+        elif self._take(packet):
+            self.counters.fulfilled += 1
+        else:
+            self.counters.wrong += 1
+        if reply is packet.farReply:
+            raw = packet.rawReply
+        elif isinstance(reply, Fulfill):
+            raw = encodeFulfill(reply.fulfillment, reply.data)
+        else:
+            raw = encodeReject(reply.code, reply.triggeredBy, reply.message, reply.data)
+        self.source.receiveReply(first, raw)

@@ -1,7 +1,7 @@
 """
 The hop that exchanges one asset for another.
 
-This module knows rates of whole numbers; every amount is rounded down, as connectors do.
+Every amount is rounded down, as connectors do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What is to happen on a path and when, on one delayed call of the reactor.
 
-This module knows times and functions, and nothing of packets.
+What is due at one moment is done in the order in which it was added: a run can be repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["TOGETHER", "Agenda"]
+__all__ = ["TOGETHER", "Schedule"]
 
 TOGETHER: Final = 50e-6
 """
@@ -22,7 +22,7 @@ It saves delayed calls, and it is far more than what the rounding of a float mak
 """
 
 
-class Agenda:
+class Schedule:
     """
     Functions and when to call them, in the order of their times, then as they came.
 
@@ -42,7 +42,7 @@ class Agenda:
         self._call: IDelayedCall | None = None
         self._callAt = 0.0
 
-    def schedule(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
+    def add(self, seconds: float, function: Callable[[Any], None], argument: object) -> None:
         """
         Call a function later, never before this returns.
 
@@ -50,13 +50,13 @@ class Agenda:
         """
         if not self._isRunning:
             self.now = max(self.now, self._reactor.seconds())
-        self._add(self.now + seconds, function, argument)
+        self._put(self.now + seconds, function, argument)
 
-    def scheduleNext(self, function: Callable[[Any], None], argument: object) -> None:
+    def addNext(self, function: Callable[[Any], None], argument: object) -> None:
         """Call a function in the next turn; unlike the other it is called from outside."""
-        self._add(self._reactor.seconds(), function, argument)
+        self._put(self._reactor.seconds(), function, argument)
 
-    def _add(self, due: float, function: Callable[[Any], None], argument: object) -> None:
+    def _put(self, due: float, function: Callable[[Any], None], argument: object) -> None:
         self._count += 1
         heappush(self._entries, (due, self._count, function, argument))
         if not self._isRunning and (self._call is None or due < self._callAt - TOGETHER):

@@ -1,10 +1,8 @@
 """
 A picture of a trace: four panels over the same seconds.
 
-This module draws, with matplotlib, which is imported only when something is drawn. What the
-numbers mean is L{txilpstream.plotdata}'s business, and what is said about them
-L{txilpstream.plotpage}'s. The same trace gives the same picture, octet for octet, with the same
-matplotlib.
+It takes matplotlib, which is imported only when something is drawn. The same trace gives the same
+picture, octet for octet, with the same matplotlib.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from txilpstream.errors import LocalError
 from txilpstream.trace.page import headline, makePage, startText, title
 from txilpstream.trace.panels import drawAmounts, drawDelivery, drawFlight, drawRejects
-from txilpstream.trace.series import PlotData
+from txilpstream.trace.series import TraceData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +63,7 @@ def checkSuffix(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def render(data: PlotData, suffix: str) -> bytes:
+def render(data: TraceData, suffix: str) -> bytes:
     """
     Draw a picture.
 
@@ -95,7 +93,7 @@ def render(data: PlotData, suffix: str) -> bytes:
     return octets.getvalue()
 
 
-def drawFigure(data: PlotData) -> Figure:
+def drawFigure(data: TraceData) -> Figure:
     """
     Draw the four panels; L{render} makes the settings that they look best with.
 

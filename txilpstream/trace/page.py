@@ -1,8 +1,7 @@
 """
 The words around a picture of a trace: its headline, its totals, and a page that holds them all.
 
-This module writes text and HTML, and draws nothing. Whatever stands in a trace may have been
-written by others: in the page it is escaped.
+Whatever stands in a trace may have been written by others: in the page it is escaped.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import statistics
 from datetime import datetime, timezone
 from typing import Final
 
-from txilpstream.trace.series import PlotData, cleanText, rejectName
+from txilpstream.trace.series import TraceData, cleanText, rejectName
 
 __all__ = ["headline", "makePage", "roundTripText", "startText", "title", "totals"]
 
@@ -59,14 +58,14 @@ _STYLE: Final = (
 )
 
 
-def title(data: PlotData) -> str:
+def title(data: TraceData) -> str:
     """What the picture is of."""
     name = cleanText(data.header.title) or "Trace of a STREAM connection"
     vantage = cleanText(data.header.vantage)
     return f"{name} (seen from the {vantage})" if vantage else name
 
 
-def headline(data: PlotData) -> str:
+def headline(data: TraceData) -> str:
     """The totals in one sentence."""
     sent, seconds = data.counts["packetSent"], data.end - data.start
     rejected, doubted = data.counts["packetRejected"], data.counts["packetDoubted"]
@@ -83,7 +82,7 @@ def headline(data: PlotData) -> str:
     return text
 
 
-def roundTripText(data: PlotData) -> str:
+def roundTripText(data: TraceData) -> str:
     """How long answers took, or an empty string if there were none."""
     if not data.roundTrips:
         return ""
@@ -98,7 +97,7 @@ def roundTripText(data: PlotData) -> str:
     return f"median {typical}, from {least} to {most}"
 
 
-def startText(data: PlotData) -> str:
+def startText(data: TraceData) -> str:
     """When the first event was, or an empty string."""
     startedAt = data.header.startedAt
     if startedAt is None or not math.isfinite(startedAt):
@@ -110,7 +109,7 @@ def startText(data: PlotData) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def totals(data: PlotData) -> list[tuple[str, str]]:
+def totals(data: TraceData) -> list[tuple[str, str]]:
     """All that was counted, with units; what there is none of is left out, but for packets."""
     counts, sums = data.counts, data.sums
     rows = [
@@ -150,7 +149,7 @@ def totals(data: PlotData) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
-def _closing(data: PlotData) -> str:
+def _closing(data: TraceData) -> str:
     if data.closedAt is None:
         return "still open when the trace ended"
     return f"closed after {_seconds(data.closedAt - data.start)}" + (
@@ -167,7 +166,7 @@ def _short(value: float) -> str:
     return f"{value * 1000:.3g} ms" if value < 0.1 else f"{value * 1000:.0f} ms"
 
 
-def makePage(data: PlotData, svg: str) -> str:
+def makePage(data: TraceData, svg: str) -> str:
     """
     A page that needs nothing but itself.
 

@@ -1,9 +1,8 @@
 """
 What a picture of a trace shows: series of numbers and totals, gathered from the events.
 
-This module knows what the events of a trace mean, and nothing of how they are drawn. Events and
-particulars that it does not know are passed over, and so are particulars that are not what they
-should be: a trace may come from another release.
+Events and particulars that are not known here are passed over, and so are particulars that are not
+what they should be: a trace may come from another release.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ __all__ = [
     "FULFILLED",
     "OPEN",
     "REJECTED",
-    "PlotData",
     "Series",
+    "TraceData",
     "cleanText",
     "countPerInterval",
     "niceInterval",
-    "readPlotData",
+    "readTraceData",
     "rejectName",
     "thinPoints",
 ]
@@ -145,7 +144,7 @@ def rejectName(code: str, isByPeer: bool) -> str:
 
 
 @dataclass(slots=True)
-class PlotData:
+class TraceData:
     """
     All that there is to draw. Amounts are source units unless their name says otherwise.
 
@@ -226,14 +225,14 @@ class PlotData:
             self.outcomes[place] = outcome
 
 
-def readPlotData(path: str | os.PathLike[str]) -> PlotData:
+def readTraceData(path: str | os.PathLike[str]) -> TraceData:
     """
     Read a trace.
 
     @raise LocalError: if it is none; says in which line.
     @raise OSError: if it cannot be read.
     """
-    data = PlotData(readHeader(path))
+    data = TraceData(readHeader(path))
     for event in readTrace(path):
         data.add(event)
     return data
@@ -248,7 +247,7 @@ def niceInterval(seconds: float, most: int) -> float:
 
 
 def countPerInterval(
-    data: PlotData, times: Iterable[float], interval: float
+    data: TraceData, times: Iterable[float], interval: float
 ) -> tuple[list[float], list[int]]:
     """Where each interval begins, and how many times lie in it."""
     first = math.floor(data.start / interval)
@@ -278,13 +277,13 @@ def _sequence(particulars: _Particulars) -> int:
     return value if isinstance(value, int) else -1
 
 
-def _packetSent(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _packetSent(data: TraceData, time: float, particulars: _Particulars) -> None:
     amount = _number(particulars, "amount")
     isProbe = particulars.get("isProbe") is True
     data.holdPacket(_sequence(particulars), time, amount or 0.0, isProbe=isProbe)
 
 
-def _packetFulfilled(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _packetFulfilled(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.settlePacket(_sequence(particulars), FULFILLED)
     data.sums["sourceAmount"] += _whole(particulars, "amount")
     for name in ("delivered", "deliveredMinimum", "bytes"):
@@ -298,30 +297,30 @@ def _packetFulfilled(data: PlotData, time: float, particulars: _Particulars) -> 
         data.roundTrips.append(roundTrip)
 
 
-def _packetRejected(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _packetRejected(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.settlePacket(_sequence(particulars), REJECTED)
     kind = (str(particulars.get("code")), particulars.get("isByPeer") is True)
     data.rejects.setdefault(kind, []).append(time)
 
 
-def _packetDoubted(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _packetDoubted(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.settlePacket(_sequence(particulars), ABANDONED)
     data.doubted.append(time)
 
 
-def _packetAmountChanged(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _packetAmountChanged(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.limit.add(time, _number(particulars, "limit"))
 
 
-def _liquidityChanged(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _liquidityChanged(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.cap.add(time, _number(particulars, "cap"))
 
 
-def _pacingChanged(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _pacingChanged(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.pacing.add(time, _number(particulars, "rate"))
 
 
-def _rateLearned(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _rateLearned(data: TraceData, time: float, particulars: _Particulars) -> None:
     low, high = (_decimal(particulars.get(name)) for name in ("low", "high"))
     if low or high:
         data.rate = f"from {low or '?'} to {high or '?'} destination units per source unit"
@@ -336,24 +335,24 @@ def _decimal(text: object) -> str:
         return ""
 
 
-def _slept(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _slept(data: TraceData, time: float, particulars: _Particulars) -> None:
     until = _number(particulars, "until")
     if until is not None and until > time:
         data.waits.append((time, until))
 
 
-def _moneyReceived(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _moneyReceived(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.sums["received"] += _whole(particulars, "amount")
     data.received.grow(time, _number(particulars, "amount") or 0.0)
 
 
-def _connectionClosed(data: PlotData, time: float, particulars: _Particulars) -> None:
+def _connectionClosed(data: TraceData, time: float, particulars: _Particulars) -> None:
     data.closedAt = time
     error = particulars.get("error")
     data.error = "" if error is None else cleanText(error)
 
 
-_READERS: Final[Mapping[str, Callable[[PlotData, float, _Particulars], None]]] = {
+_READERS: Final[Mapping[str, Callable[[TraceData, float, _Particulars], None]]] = {
     "packetSent": _packetSent,
     "packetFulfilled": _packetFulfilled,
     "packetRejected": _packetRejected,

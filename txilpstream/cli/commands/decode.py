@@ -1,8 +1,8 @@
 """
-The command C{txilpstream decode}: shows what is in a packet.
+The command C{txilpstream decode}: shows what is in an ILP packet and in the STREAM packet in it.
 
-This module knows options, files and how a tree is printed; what a packet holds is found out by
-L{txilpstream.inspection}.
+An input is binary, hex or base64, and a packet that is wrong is shown as far as it can be read.
+What a terminal could take for a command is escaped, and no secret is repeated in an error.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ __all__ = [
     "run",
 ]
 
+SUMMARY: str = "show what is in an ILP packet and in the STREAM packet that it carries"
+
+_MAX_INPUT: Final = 1 << 20
+"""Octets: many times the largest packet (33 kB), however it is written."""
+
 Tree = Mapping[str, object]
 """Names and values in the order to show them; a value is a leaf, a tree, or a list of trees."""
 
@@ -63,6 +68,111 @@ _BASE64: Final = re.compile(rb"([A-Za-z0-9+/_-]+)={0,2}")
 
 _SHOWN_OCTETS: Final = 32
 """How many octets of a long field stand in the text for people; JSON has them all."""
+
+
+def addArguments(parser: ArgumentParser) -> None:
+    """Say which options there are."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--secret",
+        type=_secret,
+        metavar="HEX",
+        help="the connection's shared secret, 64 hex digits, which opens the STREAM packet",
+    )
+    kind.add_argument(
+        "--stream", action="store_true", help="the input is a STREAM packet that is not encrypted"
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="one packet, binary or as hex or base64; '-', the default, is standard input",
+    )
+
+
+def _secret(text: str) -> bytes:
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        raise ArgumentTypeError("the secret is not made of hex digits") from None
+    if len(secret) != SECRET_LENGTH:
+        raise ArgumentTypeError(
+            f"the secret has {len(secret)} octets: it must have {SECRET_LENGTH}, in hex"
+        )
+    return secret
+
+
+def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
+    """
+    Do what the options say.
+
+    @return: the exit status: 0, 1 if the input is no packet, 2 if it cannot be read.
+    """
+    try:
+        octets = _readInput(options.file)
+    except OSError as error:
+        name = "standard input" if options.file == "-" else repr(options.file)
+        if withoutSecrets(name, isPath=True) != name:  # nor does what is like a packet stand here
+            name = "the file; packets and secrets are no file names"
+        stderr.write(f"txilpstream decode: cannot read {name}: {error.strerror or error}\n")
+        return 2
+    try:
+        tree = _inspect(octets, options)
+    except DecodeError as error:
+        complain(stderr, "decode", error)
+        return 1
+    if options.json:
+        stdout.write(json.dumps(asPlain(tree)) + "\n")
+        return 0
+    # What the output's encoding cannot write is escaped instead of ending the command.
+    encoding = stdout.encoding or "utf-8"
+    for line in asLines(tree):
+        stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    return 0
+
+
+def _readInput(name: str) -> bytes:
+    if name == "-":
+        if sys.stdin is None:
+            raise OSError("it is closed")
+        return sys.stdin.buffer.read(_MAX_INPUT + 1)
+    with open(name, "rb") as file:
+        return file.read(_MAX_INPUT + 1)
+
+
+def _inspect(octets: bytes, options: Namespace) -> Tree:
+    if len(octets) > _MAX_INPUT:
+        raise DecodeError(f"the input is longer than {_MAX_INPUT} octets: no packet is so long")
+    if options.stream:
+        return inspectStreamPacket(readStreamPacket(octets))
+    return inspectPacket(readPacket(octets), options.secret)
+
+
+# --- Reading ---------------------------------------------------------------------------------
+
+
+def readPacket(octets: bytes) -> bytes:
+    """
+    Find the ILP packet in an input that is binary, hex or base64.
+
+    Hex may have white space in it and C{0x} before it; base64 may be the URL's, with padding or
+    without. They are told apart by the packet's first octet, which in hex is C{0c}, C{0d} or
+    C{0e} and in base64 always a C{D}: no text can be both. Only what is no such text is binary.
+
+    @raise DecodeError: if no reading begins as an ILP packet does.
+    """
+    return _read(octets, "an ILP packet", (PREPARE, FULFILL, REJECT))
+
+
+def readStreamPacket(octets: bytes) -> bytes:
+    """
+    The same for a STREAM packet that is not encrypted.
+
+    @raise DecodeError: if no reading begins as a STREAM packet does.
+    """
+    return _read(octets, "a STREAM packet", (VERSION,))
 
 
 def _readings(octets: bytes) -> dict[str, bytes]:
@@ -96,26 +206,7 @@ def _read(octets: bytes, kind: str, first: tuple[int, ...]) -> bytes:
     )
 
 
-def readPacket(octets: bytes) -> bytes:
-    """
-    Find the ILP packet in an input that is binary, hex or base64.
-
-    Hex may have white space in it and C{0x} before it; base64 may be the URL's, with padding or
-    without. They are told apart by the packet's first octet, which in hex is C{0c}, C{0d} or
-    C{0e} and in base64 always a C{D}: no text can be both. Only what is no such text is binary.
-
-    @raise DecodeError: if no reading begins as an ILP packet does.
-    """
-    return _read(octets, "an ILP packet", (PREPARE, FULFILL, REJECT))
-
-
-def readStreamPacket(octets: bytes) -> bytes:
-    """
-    The same for a STREAM packet that is not encrypted.
-
-    @raise DecodeError: if no reading begins as a STREAM packet does.
-    """
-    return _read(octets, "a STREAM packet", (VERSION,))
+# --- Taking apart ----------------------------------------------------------------------------
 
 
 def inspectPacket(octets: bytes, sharedSecret: bytes | None = None) -> Tree:
@@ -253,6 +344,9 @@ def _inspectFrame(frame: Frame) -> dict[str, object]:
     return tree
 
 
+# --- Showing ---------------------------------------------------------------------------------
+
+
 def asPlain(value: object) -> object:
     """A tree as JSON can write it: octets become hex, numbers stay whole numbers."""
     if isinstance(value, bytes):
@@ -308,89 +402,3 @@ def _asText(value: object) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-
-
-SUMMARY: str = "show what is in an ILP packet and in the STREAM packet that it carries"
-
-_MAX_INPUT: Final = 1 << 20
-"""Octets: many times the largest packet (33 kB), however it is written."""
-
-
-def addArguments(parser: ArgumentParser) -> None:
-    """Say which options there are."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--secret",
-        type=_secret,
-        metavar="HEX",
-        help="the connection's shared secret, 64 hex digits, which opens the STREAM packet",
-    )
-    kind.add_argument(
-        "--stream", action="store_true", help="the input is a STREAM packet that is not encrypted"
-    )
-    parser.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        metavar="FILE",
-        help="one packet, binary or as hex or base64; '-', the default, is standard input",
-    )
-
-
-def _secret(text: str) -> bytes:
-    try:
-        secret = bytes.fromhex(text)
-    except ValueError:
-        raise ArgumentTypeError("the secret is not made of hex digits") from None
-    if len(secret) != SECRET_LENGTH:
-        raise ArgumentTypeError(
-            f"the secret has {len(secret)} octets: it must have {SECRET_LENGTH}, in hex"
-        )
-    return secret
-
-
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Do what the options say.
-
-    @return: the exit status: 0, 1 if the input is no packet, 2 if it cannot be read.
-    """
-    try:
-        octets = _readInput(options.file)
-    except OSError as error:
-        name = "standard input" if options.file == "-" else repr(options.file)
-        if withoutSecrets(name, isPath=True) != name:  # nor does what is like a packet stand here
-            name = "the file; packets and secrets are no file names"
-        stderr.write(f"txilpstream decode: cannot read {name}: {error.strerror or error}\n")
-        return 2
-    try:
-        tree = _inspect(octets, options)
-    except DecodeError as error:
-        complain(stderr, "decode", error)
-        return 1
-    if options.json:
-        stdout.write(json.dumps(asPlain(tree)) + "\n")
-        return 0
-    # What the output's encoding cannot write is escaped instead of ending the command.
-    encoding = stdout.encoding or "utf-8"
-    for line in asLines(tree):
-        stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    return 0
-
-
-def _readInput(name: str) -> bytes:
-    if name == "-":
-        if sys.stdin is None:
-            raise OSError("it is closed")
-        return sys.stdin.buffer.read(_MAX_INPUT + 1)
-    with open(name, "rb") as file:
-        return file.read(_MAX_INPUT + 1)
-
-
-def _inspect(octets: bytes, options: Namespace) -> Tree:
-    if len(octets) > _MAX_INPUT:
-        raise DecodeError(f"the input is longer than {_MAX_INPUT} octets: no packet is so long")
-    if options.stream:
-        return inspectStreamPacket(readStreamPacket(octets))
-    return inspectPacket(readPacket(octets), options.secret)

@@ -1,7 +1,7 @@
 """
 The subcommand C{plot}: draws a trace.
 
-This module knows options and files; what is drawn, and how, is L{txilpstream.plot}'s business.
+A file that was there before is replaced by a finished picture only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from txilpstream.errors import LocalError
 from txilpstream.trace.figure import checkSuffix, render
-from txilpstream.trace.series import readPlotData
+from txilpstream.trace.series import readTraceData
 
 __all__ = ["SUMMARY", "addArguments", "run"]
 
@@ -43,7 +43,7 @@ def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
     """
     try:
         suffix = checkSuffix(options.output)
-        data = readPlotData(options.trace)
+        data = readTraceData(options.trace)
         if os.path.exists(options.output) and os.path.samefile(options.trace, options.output):
             raise LocalError(f"{options.output!r} is the trace itself: name another file for -o")
         picture = render(data, suffix)

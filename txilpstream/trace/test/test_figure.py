@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txilpstream
 from txilpstream.errors import LocalError
 from txilpstream.trace.figure import SUFFIXES, checkSuffix, render
-from txilpstream.trace.series import PlotData
+from txilpstream.trace.series import TraceData
 from txilpstream.trace.test.test_series import gather, sent
 
 NO_MATPLOTLIB = (
@@ -28,7 +28,7 @@ NO_MATPLOTLIB = (
 """Why what draws cannot be tested, if so."""
 
 
-def everything() -> PlotData:
+def everything() -> TraceData:
     """A short trace in which everything happens."""
     events: list[Any] = [
         (0.0, "pacingChanged", {"rate": 100.0, "roundTrip": None}),

@@ -18,7 +18,7 @@ from txilpstream.trace.panels import (
     scaleOf,
     stepsOf,
 )
-from txilpstream.trace.series import PlotData, Series
+from txilpstream.trace.series import Series, TraceData
 from txilpstream.trace.test.test_figure import NO_MATPLOTLIB, everything
 from txilpstream.trace.test.test_series import gather, sent
 
@@ -28,7 +28,7 @@ class PanelTests(SynchronousTestCase):
 
     skip = NO_MATPLOTLIB
 
-    def draw(self, panel: Callable[[Any, PlotData], None], data: PlotData) -> Any:
+    def draw(self, panel: Callable[[Any, TraceData], None], data: TraceData) -> Any:
         """The axes into which a panel was drawn."""
         from matplotlib.figure import Figure
 

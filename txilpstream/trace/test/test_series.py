@@ -18,20 +18,20 @@ from txilpstream.trace.series import (
     FULFILLED,
     OPEN,
     REJECTED,
-    PlotData,
     Series,
+    TraceData,
     cleanText,
     countPerInterval,
     niceInterval,
-    readPlotData,
+    readTraceData,
     rejectName,
     thinPoints,
 )
 
 
-def gather(*events: tuple[float, str, dict[str, Any]]) -> PlotData:
+def gather(*events: tuple[float, str, dict[str, Any]]) -> TraceData:
     """What these events make."""
-    data = PlotData(TraceHeader("client", "", 0.0))
+    data = TraceData(TraceHeader("client", "", 0.0))
     for time, name, particulars in events:
         data.add(TraceEvent(time, name, particulars))
     return data
@@ -43,7 +43,7 @@ def sent(time: float, sequence: int, amount: int = 10, **more: Any) -> Any:
 
 
 class GatherTests(SynchronousTestCase):
-    """L{PlotData}."""
+    """L{TraceData}."""
 
     def test_outcomes(self) -> None:
         """Each packet has the outcome that was told of its sequence."""
@@ -151,11 +151,11 @@ class GatherTests(SynchronousTestCase):
         path = Path(self.mktemp())
         with TraceWriter(path, title="a try") as writer:
             writer("packetSent", {"time": 5.0, "sequence": 1, "amount": 3})
-        data = readPlotData(path)
+        data = readTraceData(path)
         self.assertEqual((data.header.title, list(data.sent.values)), ("a try", [3]))
         path.write_text("nonsense")
-        self.assertRaises(LocalError, readPlotData, path)
-        self.assertRaises(OSError, readPlotData, "no such file")
+        self.assertRaises(LocalError, readTraceData, path)
+        self.assertRaises(OSError, readTraceData, "no such file")
 
 
 class SeriesTests(SynchronousTestCase):
