@@ -1,7 +1,5 @@
 """
 What the two fuzzers share: options, shares, mutations, what was logged, and the bound on memory.
-
-This module knows octets and figures, and nothing of Interledger.
 """
 
 from __future__ import annotations

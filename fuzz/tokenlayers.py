@@ -3,7 +3,7 @@ The tokens in addresses, in each format, each with what it may say.
 
 Three formats are read under one server secret. Whatever the octets, they have a shared secret; they
 say something only if they were made under the server secret, and then what they say is in its
-limits. This module knows texts and what stands in them; what a receiver makes of them is elsewhere.
+limits.
 """
 
 from __future__ import annotations

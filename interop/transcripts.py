@@ -2,7 +2,7 @@
 What two ends told each other, written down so that it can be replayed without the peer.
 
 The plugin here writes each packet with its reply as it passes, and changes nothing; the format is
-explained in the manual. It knows nothing of what is in a packet.
+explained in the manual.
 """
 
 from __future__ import annotations
