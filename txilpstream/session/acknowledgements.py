@@ -15,7 +15,7 @@ from txilpstream.errors import ConnectionEnded, DecodeError, ErrorCode, PeerErro
 from txilpstream.session.configuration import ANSWER_MARGIN
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import DoubtResolved, MoneySettled
-from txilpstream.session.framehandlers import FRAME_HANDLERS, LONGEST_MESSAGE
+from txilpstream.session.framehandlers import FRAME_HANDLERS, LONGEST_KEPT_MESSAGE
 from txilpstream.session.packetbuilder import PacketBuilder
 from txilpstream.session.path import Path, SentPacket
 from txilpstream.session.rateprobe import RateProbe
@@ -108,10 +108,9 @@ class Acknowledgements:
         self, sent: SentPacket, packet: StreamPacket | None, isLate: bool, now: float
     ) -> None:
         amount = sent.amount
-        tracer = self._state.tracer
-        if tracer is not None:
-            claim = sent.minimum if packet is None else packet.prepareAmount
-            tracer.fulfilled(sent, claim, isLate, now)
+        claimed = sent.minimum if packet is None else packet.prepareAmount
+        if self._state.tracer is not None:
+            self._state.tracer.fulfilled(sent, claimed, isLate, now)
         self._deadlines.fulfilled(amount, bool(sent.fragments), now)
         self._path.retryPolicy.fulfilled()
         if amount:
@@ -120,7 +119,6 @@ class Acknowledgements:
             self._noteAnswered(sent, now)
         if amount:
             self._state.refusal = None
-            claimed = sent.minimum if packet is None else packet.prepareAmount
             self._settleMoney(sent, claimed, isLate)
         for streamID, offset, _ in sent.fragments:
             stream = self._state.streams.open.get(streamID)
@@ -400,4 +398,4 @@ class Acknowledgements:
 def _reasonOf(packet: StreamPacket) -> str | None:
     """What a refusal says to people: the data beside its close (Rafiki's receiver does so)."""
     parts = [frame.data for frame in packet.frames if isinstance(frame, StreamData)]
-    return b"".join(parts)[:LONGEST_MESSAGE].decode("utf-8", "replace") if parts else None
+    return b"".join(parts)[:LONGEST_KEPT_MESSAGE].decode("utf-8", "replace") if parts else None

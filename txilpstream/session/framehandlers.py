@@ -40,7 +40,7 @@ __all__ = ["FRAME_HANDLERS"]
 LONGEST_CODE: Final = 100
 """Characters of an asset code: those in use have three or four."""
 
-LONGEST_MESSAGE: Final = 500
+LONGEST_KEPT_MESSAGE: Final = 500
 """Characters of a close message that are kept: the peer may send many."""
 
 
@@ -157,7 +157,7 @@ def _hearStreamClose(state: SessionState, frame: StreamClose) -> None:
     if stream is None or stream.isAborted:
         return
     if frame.errorCode != ErrorCode.NO_ERROR:
-        error = PeerError(frame.errorCode, frame.errorMessage[:LONGEST_MESSAGE])
+        error = PeerError(frame.errorCode, frame.errorMessage[:LONGEST_KEPT_MESSAGE])
         state.abortStream(stream, error)
         state.controlFrames.drop(stream.streamID)
         state.acknowledgeClose(stream)
@@ -169,7 +169,7 @@ def _hearConnectionClose(state: SessionState, frame: ConnectionClose) -> None:
     error: StreamError | None = None
     refusal = state.refusal
     if frame.errorCode != ErrorCode.NO_ERROR:
-        error = PeerError(frame.errorCode, refusal or frame.errorMessage[:LONGEST_MESSAGE])
+        error = PeerError(frame.errorCode, refusal or frame.errorMessage[:LONGEST_KEPT_MESSAGE])
     elif refusal is not None:
         error = ConnectionEnded(f"the peer refused: {refusal}")
     state.end(error)

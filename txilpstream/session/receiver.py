@@ -73,7 +73,10 @@ __all__ = [
 UNEXPECTED: Final = rejectWith("F06")
 """The answer to all that is not the peer's, whatever is wrong with it."""
 
-OVER_LIMIT_PATIENCE: Final = 10.0
+LONGEST_REASON: Final = 500
+"""Characters of the reason of a refusal that reach the payer."""
+
+OVER_LIMIT_TIMEOUT: Final = 10.0
 """Seconds of packets over the money limit: a hundred may be in flight when it is met."""
 
 FIRST_SEQUENCES: Final = 16
@@ -280,8 +283,10 @@ class Receiver:
         except BrokenFrames:
             return False
         state = self._state
-        if packet is None or (prepare.amount and state.error is None and not state.isDraining):
-            return packet is not None
+        if packet is None:
+            return False
+        if prepare.amount and state.error is None and not state.isDraining:
+            return True
         return packet.sequence <= FIRST_SEQUENCES and any(
             isinstance(frame, ConnectionNewAddress) for frame in packet.frames
         )
@@ -328,10 +333,10 @@ class Receiver:
 
     def _watchLimit(self, now: float) -> None:
         """Close on a peer that sends nothing but money that it must not send (S29)."""
-        if self._overLimitSince is None or now - self._overLimitAt > OVER_LIMIT_PATIENCE:
+        if self._overLimitSince is None or now - self._overLimitAt > OVER_LIMIT_TIMEOUT:
             self._overLimitSince = now
         self._overLimitAt = now
-        if now - self._overLimitSince > OVER_LIMIT_PATIENCE:
+        if now - self._overLimitSince > OVER_LIMIT_TIMEOUT:
             raise PeerError(
                 ErrorCode.FLOW_CONTROL_ERROR, "for 10 s every packet was over the money limit"
             )

@@ -106,9 +106,8 @@ class Sender:
         self._poll = LimitPoll()
         self._isDataTurn = False
         self._stuckAt = -1
-        self._stalled: set[int] = (
-            set()
-        )  # streams whose money fits no packet that the peer takes now
+        # Streams whose money fits no packet that the peer takes now.
+        self._stalled: set[int] = set()
 
     def build(self, now: float) -> Outgoing | Wait | None:
         """Make the next Prepare, if one may leave."""
@@ -219,7 +218,7 @@ class Sender:
         return self._packetBuilder.pack(now, 0, frames, fragments=tuple(fragments))
 
     def _use(self, stream: SessionStream, size: int) -> None:
-        """New bytes leave: use credit, and say so when it is used up."""
+        """New bytes leave: use the windows, and say so where one is used up."""
         state = self._state
         state.useWindow(stream, size)
         window, unsent = state.streams.sendWindow, stream.queue.unsent

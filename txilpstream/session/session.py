@@ -21,7 +21,7 @@ from txilpstream.session.exchangerate import ExchangeRate
 from txilpstream.session.packetbuilder import Outgoing, PacketBuilder, Wait
 from txilpstream.session.path import NEVER, Path
 from txilpstream.session.rateprobe import RateProbe
-from txilpstream.session.receiver import Askable, Incoming, Receiver, Refused
+from txilpstream.session.receiver import LONGEST_REASON, Askable, Incoming, Receiver, Refused
 from txilpstream.session.sender import Sender
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.streams.flowcontrol import ByteBudget
@@ -40,10 +40,8 @@ from txilpstream.wire.ilp import Prepare
 
 __all__ = ["Session"]
 
-LONGEST_REASON: Final = 500
-"""Characters of a refusal's reason."""
-
 UNLIMITED: Final = 1 << 62
+"""Bytes that a session may hold which shares no budget: its windows are what limits it."""
 
 EXHAUSTED_PART: Final = 10
 CLOSING_PART: Final = 100
@@ -209,10 +207,8 @@ class Session:
         incoming.reason = reason[:LONGEST_REASON]
         if isFinal and not self._state.isClosed:
             state = self._state
-            state.closeCode, state.closeMessage = (
-                ErrorCode.APPLICATION_ERROR,
-                reason[:LONGEST_MESSAGE],
-            )
+            state.closeCode = ErrorCode.APPLICATION_ERROR
+            state.closeMessage = reason[:LONGEST_MESSAGE]
             state.end(ConnectionEnded(f"a payment was refused: {reason[:LONGEST_REASON]}"))
 
     def answer(self, incoming: Incoming, accept: bool, *, now: float) -> bytes:

@@ -21,6 +21,7 @@ from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
 from txilpstream.errors import ErrorCode, LocalError
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
 from txilpstream.session.receiver import (
+    LONGEST_REASON,
     UNEXPECTED,
     BrokenFrames,
     fulfillmentOf,
@@ -51,9 +52,6 @@ from txilpstream.wire.packet import (
 )
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "agree", "recognise"]
-
-LONGEST_REASON: Final = 500
-"""Characters of a reason that reach the payer."""
 
 _OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
 

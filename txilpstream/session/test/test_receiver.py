@@ -11,7 +11,7 @@ from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.receiver import (
-    OVER_LIMIT_PATIENCE,
+    OVER_LIMIT_TIMEOUT,
     Askable,
     Incoming,
     Refused,
@@ -174,7 +174,7 @@ class MoneyTests(ReceiverCase):
 
     def test_overLimit(self) -> None:
         """Nothing but too much money for 10 s is a violation; something else in between is not."""
-        step = OVER_LIMIT_PATIENCE / 2
+        step = OVER_LIMIT_TIMEOUT / 2
         self.peer.send(MONEY, receiveMax=100)
         for index in range(6):
             if index % 2:

@@ -8,7 +8,7 @@ from txilpstream.errors import ConnectionEnded, ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.framehandlers import FRAME_HANDLERS
-from txilpstream.session.framehandlers import LONGEST_MESSAGE as LONGEST_HEARD
+from txilpstream.session.framehandlers import LONGEST_KEPT_MESSAGE as LONGEST_HEARD
 from txilpstream.session.state import LONGEST_MESSAGE, SessionState
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.session.streams.streams import CLOSED, CLOSING, DRAINING, SessionStream

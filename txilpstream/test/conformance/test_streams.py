@@ -5,7 +5,7 @@ from __future__ import annotations
 from txilpstream.errors import ErrorCode, LocalError, PeerError
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import ConnectionClosed, SendingEnded, StreamClosed, StreamEnded
-from txilpstream.session.receiver import OVER_LIMIT_PATIENCE
+from txilpstream.session.receiver import OVER_LIMIT_TIMEOUT
 from txilpstream.test.conformance.base import framesOf, give
 from txilpstream.test.support.handpeer import NOW, HandPeer, Reply
 from txilpstream.test.support.sessions import LOST, Pair, rejecting
@@ -173,11 +173,11 @@ class LimitTests(ByHandTestCase):
 
     def test_S29_moneyOverLimit(self) -> None:
         """Money beyond the limit is refused with the limit; 10 s of nothing else closes."""
-        for seconds in (0, OVER_LIMIT_PATIENCE):
+        for seconds in (0, OVER_LIMIT_TIMEOUT):
             reply = self.peer.send(StreamMoney(1, 1), amount=200, receiveMax=100, now=NOW + seconds)
             self.assertEqual(reply.only(frames.StreamMaxMoney), [frames.StreamMaxMoney(1, 100, 0)])
             self.assertFalse(self.peer.state.isClosed)
-        reply = self.peer.send(StreamMoney(1, 1), amount=200, now=NOW + OVER_LIMIT_PATIENCE + 1)
+        reply = self.peer.send(StreamMoney(1, 1), amount=200, now=NOW + OVER_LIMIT_TIMEOUT + 1)
         self.assertCloses(reply, ErrorCode.FLOW_CONTROL_ERROR)
 
     def test_S29_C3_partOverLimit(self) -> None:
