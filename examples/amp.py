@@ -7,6 +7,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import react
 from twisted.protocols.amp import AMP, Command, Integer
 
+from txilpstream.interfaces import Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -22,11 +23,11 @@ class Sum(Command):
 
 class Calculator(AMP):
     @Sum.responder
-    def sum(self, a, b):
+    def sum(self, a: int, b: int) -> dict[str, int]:
         return {"total": a + b}
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     left, right = memoryPair(
         reactor,
         left=AccountDetails("example.alice", 9, "USD"),

@@ -2,10 +2,13 @@
 Echo over data: a stream is an ordinary transport, and this server an ordinary protocol.
 """
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import react
 
+from txilpstream.interfaces import Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -14,28 +17,32 @@ from txilpstream.wire.ildcp import AccountDetails
 
 
 class Echo(Protocol):
-    def dataReceived(self, data):
+    transport: Any
+
+    def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)
 
 
 class Caller(Protocol):
-    def __init__(self):
-        self.received = b""
-        self.done = Deferred()
+    transport: Any
 
-    def connectionMade(self):
+    def __init__(self) -> None:
+        self.received = b""
+        self.done: Deferred[bytes] = Deferred()
+
+    def connectionMade(self) -> None:
         self.transport.write(b"Hello, Interledger!")
 
-    def dataReceived(self, data):
+    def dataReceived(self, data: bytes) -> None:
         self.received += data
         if self.received.endswith(b"!"):
             self.transport.loseConnection()
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Any = None) -> None:
         self.done.callback(self.received)
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     left, right = memoryPair(
         reactor,
         left=AccountDetails("example.alice", 9, "USD"),

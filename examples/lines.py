@@ -4,11 +4,14 @@ An unchanged Twisted protocol over a stream: a LineReceiver that never heard of 
 Endpoints give it a stream where others would give it a TCP connection.
 """
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import react
 from twisted.protocols.basic import LineReceiver
 
+from txilpstream.interfaces import Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -18,26 +21,28 @@ from txilpstream.wire.ildcp import AccountDetails
 
 
 class Greeter(LineReceiver):
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         self.sendLine(b"Good day, " + line)
 
 
 class Visitor(LineReceiver):
-    def connectionMade(self):
-        self.done = Deferred()
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.done: Deferred[None] = Deferred()
         self.sendLine(b"Alice")
         self.sendLine(b"and Bob")
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         print(line.decode())
         if b"Bob" in line:
             self.transport.loseConnection()
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Any = None) -> None:
         self.done.callback(None)
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     left, right = memoryPair(
         reactor,
         left=AccountDetails("example.alice", 9, "USD"),

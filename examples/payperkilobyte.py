@@ -1,8 +1,11 @@
 """Pay per kilobyte: money gates a producer. What is not paid for is never sent."""
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from txilpstream.interfaces import Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -17,10 +20,10 @@ PRICE, WANTED = 40, 16  # units per KiB, and KiB
 class Shop(StreamProtocol):
     sold = 0
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.transport.registerProducer(self, False)
 
-    def resumeProducing(self):
+    def resumeProducing(self) -> None:
         if self.sold < self.transport.totalReceived // PRICE:
             self.sold += 1
             self.transport.write(bytes(1024))
@@ -28,24 +31,25 @@ class Shop(StreamProtocol):
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
-    def stopProducing(self):
+    def stopProducing(self) -> None:
         self.sold = WANTED
 
 
 class Customer(StreamProtocol):
-    def connectionMade(self):
-        self.done, self.received = Deferred(), 0
+    def connectionMade(self) -> None:
+        self.done: Deferred[None] = Deferred()
+        self.received = 0
 
-    def dataReceived(self, data):
+    def dataReceived(self, data: bytes) -> None:
         self.received += len(data)
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Any = None) -> None:
         self.done.callback(None)
 
 
-async def main(reactor):
-    ends = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
-    left, right = memoryPair(reactor, left=ends[0], right=ends[1])
+async def main(reactor: Reactor) -> None:
+    end = AccountDetails("example.bob", 9, "USD")
+    left, right = memoryPair(reactor, left=AccountDetails("example.alice", 9, "USD"), right=end)
     server = StreamServer(await Account.open(reactor, right))
     await server.listen(StreamFactory.forProtocol(Shop))
     client = StreamClient(await Account.open(reactor, left))

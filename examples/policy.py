@@ -4,11 +4,13 @@ A policy that asks before it fulfills: each packet of money waits until somebody
 Only what is fulfilled was paid: a packet that is refused costs its sender nothing.
 """
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater, react
 from zope.interface import implementer
 
-from txilpstream.interfaces import IPaymentPolicy
+from txilpstream.interfaces import IPaymentPolicy, PaymentRequest, Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -21,11 +23,11 @@ from txilpstream.wire.ildcp import AccountDetails
 class AskTheOffice:
     """Takes money for invoices that are open; the office answers after a while."""
 
-    def __init__(self, reactor, *invoices):
+    def __init__(self, reactor: Any, *invoices: str) -> None:
         self.reactor, self.invoices = reactor, invoices
 
-    def judgePayment(self, request):
-        def decide():
+    def judgePayment(self, request: PaymentRequest) -> Deferred[bool]:
+        def decide() -> bool:
             isOpen = request.connectionTag in self.invoices
             print(f"{request.connectionTag}: {'yes' if isOpen else 'no'} to {request.amount}")
             return isOpen
@@ -33,7 +35,7 @@ class AskTheOffice:
         return deferLater(self.reactor, 0.01, decide)
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     details = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
     left, right = memoryPair(reactor, left=details[0], right=details[1])
     alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)

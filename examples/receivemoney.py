@@ -7,6 +7,7 @@ The server knows each payer by the tag that it wrote into the credentials it gav
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from txilpstream.interfaces import Reactor
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -18,15 +19,15 @@ from txilpstream.wire.ildcp import AccountDetails
 class TipJar(StreamProtocol):
     """Counts what is thrown in, up to 1,000 units."""
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.transport.setReceiveMax(1000)
 
-    def moneyReceived(self, amount):
+    def moneyReceived(self, amount: int) -> None:
         payer = self.transport.getPeer().connectionTag
         print(f"{payer} gave {amount}, {self.transport.totalReceived} in all")
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     left, right = memoryPair(
         reactor,
         left=AccountDetails("example.alice", 9, "USD"),

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from txilpstream.amounts import Ratio
+from txilpstream.interfaces import Reactor
 from txilpstream.testing import Latency, MaximumPacketAmount, Rate, SimulatedPath
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
@@ -16,7 +17,7 @@ from txilpstream.transport.server import StreamServer
 from txilpstream.wire.ildcp import AccountDetails
 
 
-async def main(reactor):
+async def main(reactor: Reactor) -> None:
     path = SimulatedPath(
         reactor,
         [MaximumPacketAmount(100_000), Latency(0.005), Rate(Ratio(92, 100))],
