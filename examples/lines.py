@@ -43,11 +43,8 @@ class Visitor(LineReceiver):
 
 
 async def main(reactor: Reactor) -> None:
-    left, right = memoryPair(
-        reactor,
-        left=AccountDetails("example.alice", 9, "USD"),
-        right=AccountDetails("example.bob", 9, "USD"),
-    )
+    ends = [AccountDetails(name, 9, "USD") for name in ("example.alice", "example.bob")]
+    left, right = memoryPair(reactor, left=ends[0], right=ends[1])
     alice, bob = await Account.open(reactor, left), await Account.open(reactor, right)
     server = StreamServer(bob)
     port = await StreamServerEndpoint(server).listen(Factory.forProtocol(Greeter))

@@ -1,18 +1,13 @@
 """Pay per kilobyte: money gates a producer. What is not paid for is never sent."""
 
-from typing import Any
-
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from txilpstream.interfaces import Reactor
-from txilpstream.plugins.memory import memoryPair
-from txilpstream.transport.account import Account
+from txilpstream import AccountDetails, Reactor, memoryPair
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.endpoints import StreamClientEndpoint
 from txilpstream.transport.protocol import StreamFactory, StreamProtocol
 from txilpstream.transport.server import StreamServer
-from txilpstream.wire.ildcp import AccountDetails
 
 PRICE, WANTED = 40, 16  # units per KiB, and KiB
 
@@ -43,16 +38,16 @@ class Customer(StreamProtocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += len(data)
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         self.done.callback(None)
 
 
 async def main(reactor: Reactor) -> None:
     end = AccountDetails("example.bob", 9, "USD")
     left, right = memoryPair(reactor, left=AccountDetails("example.alice", 9, "USD"), right=end)
-    server = StreamServer(await Account.open(reactor, right))
+    server = StreamServer(right, reactor=reactor)
     await server.listen(StreamFactory.forProtocol(Shop))
-    client = StreamClient(await Account.open(reactor, left))
+    client = StreamClient(left, reactor=reactor)
     endpoint = StreamClientEndpoint(client, server.generateCredentials())
     customer = await endpoint.connect(StreamFactory.forProtocol(Customer))
     customer.transport.setSendRate(PRICE * 32)  # 32 KiB per second

@@ -13,12 +13,12 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
+from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent, Reactor
 from txilpstream.plugins.base import PluginBase
 from txilpstream.plugins.registry import callWithParts
 from txilpstream.wire.address import checkAddress
@@ -41,7 +41,7 @@ class MemoryPlugin(PluginBase):
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        reactor: Reactor,
         details: AccountDetails | None = None,
         *,
         highWater: int = HIGH_WATER,
@@ -188,7 +188,7 @@ def _join(left: MemoryPlugin, right: MemoryPlugin) -> None:
 
 
 def memoryPair(
-    reactor: IReactorTime,
+    reactor: Reactor,
     *,
     left: AccountDetails | None = None,
     right: AccountDetails | None = None,
@@ -221,7 +221,7 @@ class MemoryPluginFactory:
 
     prefix = "memory"
 
-    def fromString(self, reactor: IReactorTime, *args: str, **kwargs: str) -> MemoryPlugin:
+    def fromString(self, reactor: Reactor, *args: str, **kwargs: str) -> MemoryPlugin:
         """
         Make the next end of a name.
 
@@ -231,7 +231,7 @@ class MemoryPluginFactory:
 
     def _make(
         self,
-        reactor: IReactorTime,
+        reactor: Reactor,
         name: str,
         *,
         address: str | None = None,

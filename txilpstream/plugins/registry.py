@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from txilpstream.errors import LocalError
-from txilpstream.interfaces import IPlugin, IPluginFactory
+from txilpstream.interfaces import IPlugin, IPluginFactory, Plugin, Reactor
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -80,7 +80,7 @@ def splitDescription(description: str) -> tuple[list[str], dict[str, str]]:
 def callWithParts(
     function: Callable[..., _T],
     prefix: str,
-    reactor: IReactorTime,
+    reactor: Reactor,
     arguments: Sequence[str],
     keywords: Mapping[str, str],
 ) -> _T:
@@ -141,9 +141,7 @@ class FactoryByName:
         return factory.fromString(reactor, *args, **kwargs)
 
 
-def pluginFromString(
-    reactor: IReactorTime, description: str, *, isInsecure: bool = False
-) -> IPlugin:
+def pluginFromString(reactor: Reactor, description: str, *, isInsecure: bool = False) -> Plugin:
     """
     Make a plugin from a description such as C{"memory:name"}.
 
@@ -170,7 +168,8 @@ def pluginFromString(
     known = []
     for factory in getPlugins(IPluginFactory):
         if factory.prefix == prefix:
-            return IPlugin(callWithParts(factory.fromString, prefix, reactor, arguments, keywords))
+            made = callWithParts(factory.fromString, prefix, reactor, arguments, keywords)
+            return cast("Plugin", IPlugin(made))
         known.append(factory.prefix)
     raise LocalError(
         f"no plugin has the prefix {prefix[:_SHOWN]!r}: a description begins with one of "
@@ -178,9 +177,7 @@ def pluginFromString(
     )
 
 
-def pluginFromEnvironment(
-    reactor: IReactorTime, environ: Mapping[str, str] = os.environ
-) -> IPlugin:
+def pluginFromEnvironment(reactor: Reactor, environ: Mapping[str, str] = os.environ) -> Plugin:
     """
     Make the plugin that the environment variable C{ILP_PLUGIN} describes.
 

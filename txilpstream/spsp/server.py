@@ -27,7 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials, readOctets
@@ -128,7 +128,7 @@ class SPSPResource(Resource):
         self._reactor = cast("IReactorTime", reactor)
         self._rareLog = RareLog(self._reactor, _log)
 
-    def render(self, request: Any) -> int:
+    def render(self, request: Request) -> int:
         """Answer a request, of whatever method."""
         headers = request.responseHeaders
         headers.removeHeader("Server")

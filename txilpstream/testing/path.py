@@ -16,13 +16,12 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
-from txilpstream.interfaces import IPlugin, NotSent
+from txilpstream.interfaces import IPlugin, NotSent, Reactor
 from txilpstream.plugins.base import PluginBase
 from txilpstream.testing.hop import Gone, Hop, Side, Transit
 from txilpstream.testing.schedule import Schedule
@@ -102,7 +101,7 @@ class SimulatedPath:
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        reactor: Reactor,
         hops: Sequence[Hop] = (),
         *,
         seed: int = 0,

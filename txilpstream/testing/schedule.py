@@ -10,7 +10,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
+
+from txilpstream.interfaces import Reactor
 
 __all__ = ["TOGETHER", "Schedule"]
 
@@ -33,7 +35,7 @@ class Schedule:
         last; it never goes back.
     """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         self.now = reactor.seconds()
         self._reactor = reactor
         self._entries: list[tuple[float, int, Callable[[Any], None], Any]] = []
