@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from txilpstream.transport.endpoints import StreamClientEndpoint, StreamServerEndpoint
     from txilpstream.transport.protocol import StreamFactory, StreamProtocol
     from txilpstream.transport.server import StreamServer
-    from txilpstream.transport.stateless import StatelessReceiver
+    from txilpstream.transport.stateless import StatelessReceiver, StatelessRequest
     from txilpstream.transport.stream import Stream, StreamAddress, StreamLost, StreamRefused
     from txilpstream.wire.ildcp import AccountDetails
 
@@ -96,6 +96,7 @@ __all__ = [
     "SPSPServer",
     "SessionConfiguration",
     "StatelessReceiver",
+    "StatelessRequest",
     "Stream",
     "StreamAddress",
     "StreamClient",
@@ -142,7 +143,7 @@ _MODULES = {
     "transport.endpoints": "StreamClientEndpoint StreamServerEndpoint",
     "transport.protocol": "StreamFactory StreamProtocol",
     "transport.server": "StreamServer",
-    "transport.stateless": "StatelessReceiver",
+    "transport.stateless": "StatelessReceiver StatelessRequest",
     "transport.stream": "Stream StreamAddress StreamLost StreamRefused",
     "wire.ildcp": "AccountDetails",
 }

@@ -80,7 +80,10 @@ class Totals(Protocol):
         """As of ITotals."""
 
 
-Accept = Callable[[StatelessRequest], "bool | Refusal | Deferred[bool | Refusal]"]
+Accept = Callable[
+    [StatelessRequest],
+    "bool | Refusal | Deferred[bool] | Deferred[Refusal] | Deferred[bool | Refusal]",
+]
 """What an application gives to be asked."""
 
 
