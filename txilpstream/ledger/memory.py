@@ -1,23 +1,21 @@
 """
-Where totals are kept that any process of a receiver may need.
+Totals of what a receiver without state has been paid, in the memory of one process.
 
-The interface is for stores that several processes share. The store in this module is for one
-process and its lifetime; it knows numbers by stream and packet, and nothing of what they are for.
+L{ITotals} is for stores that several processes share; this one is for tests, and for a receiver
+that is one process and may forget everything at its end. A total must never fall but by C{revoke}:
+receipts are signed over it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from zope.interface import implementer
 
 from txilpstream.amounts import U64_MAX, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.interfaces import ITotals
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MemoryTotals"]
 

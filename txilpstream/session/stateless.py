@@ -11,14 +11,14 @@ one packet to the next.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.receipts import MAX_STREAM_ID, signReceipt
-from txilpstream.errors import ErrorCode, LocalError
+from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
 from txilpstream.session.receiver import (
     LONGEST_REASON,
@@ -51,7 +51,7 @@ from txilpstream.wire.packet import (
     fit,
 )
 
-__all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "agree", "recognise"]
+__all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "recognise"]
 
 _OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
 
@@ -76,22 +76,6 @@ class StatelessTerms:
         """
         checkAmount("maximumStreamID", self.maximumStreamID, minimum=1)
         checkAmount("padTo", self.padTo, maximum=MAX_FRAGMENT_SIZE)
-
-
-def agree(options: Mapping[str, Any]) -> StatelessTerms:
-    """
-    Make terms of what an application says.
-
-    @param options: fields of L{StatelessTerms}, by name.
-    @raise LocalError: if an option is not known or not valid.
-    """
-    known = [item.name for item in fields(StatelessTerms)]
-    unknown = sorted(set(options).difference(known))
-    if unknown:
-        raise LocalError(
-            f"an option is not known: {', '.join(unknown)}; there are {', '.join(known)}"
-        )
-    return StatelessTerms(**options)
 
 
 @dataclass(slots=True)

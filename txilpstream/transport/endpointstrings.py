@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from txilpstream.crypto.credentials import Credentials
+    from txilpstream.interfaces import Plugin, Reactor
 
 __all__ = ["ClientParser", "ServerParser"]
 
 
-def _makePlugin(reactor: Any, description: str) -> Any:
+def _makePlugin(reactor: Any, description: str) -> Plugin:
     import os
 
     from txilpstream.plugins.registry import pluginFromEnvironment, pluginFromString
@@ -47,7 +48,7 @@ def _makePlugin(reactor: Any, description: str) -> Any:
 class _Server:
     """Opens the plugin's account when it is asked to listen."""
 
-    def __init__(self, reactor: Any, plugin: Any, secret: bytes | None) -> None:
+    def __init__(self, reactor: Reactor, plugin: Plugin, secret: bytes | None) -> None:
         self._reactor = reactor
         self._plugin = plugin
         self._secret = secret
@@ -68,7 +69,7 @@ class _Server:
 class _Client:
     """Opens the plugin's account when it is first asked to connect."""
 
-    def __init__(self, reactor: Any, plugin: Any, credentials: Credentials) -> None:
+    def __init__(self, reactor: Reactor, plugin: Plugin, credentials: Credentials) -> None:
         self._reactor = reactor
         self._plugin = plugin
         self._credentials = credentials
@@ -94,7 +95,7 @@ class ServerParser:
 
     prefix = "ilpstream"
 
-    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
+    def parseStreamServer(self, reactor: Any, *args: str, **kwargs: str) -> IStreamServerEndpoint:
         """
         Make the endpoint from PLUGIN, C{secret} and C{secretFile}, each of which may be missing.
 
@@ -120,7 +121,7 @@ class ClientParser:
 
     prefix = "ilpstream"
 
-    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
+    def parseStreamClient(self, reactor: Any, *args: str, **kwargs: str) -> IStreamClientEndpoint:
         """
         Make the endpoint from PLUGIN, which may be missing, C{address} and C{secret}.
 

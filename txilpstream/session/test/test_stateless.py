@@ -15,7 +15,6 @@ from txilpstream.session.stateless import (
     UNEXPECTED,
     StatelessPacket,
     StatelessTerms,
-    agree,
     recognise,
 )
 from txilpstream.test.support.handpeer import NOW, SECRET, Reply
@@ -122,10 +121,9 @@ class RecogniseTests(SynchronousTestCase):
 class TermsTests(SynchronousTestCase):
     """What an application may say."""
 
-    def test_agree(self) -> None:
-        """Options by name; those that are not known or not valid are refused."""
-        self.assertEqual(agree({}), StatelessTerms(255, False, 0))
-        self.assertEqual(agree({"padTo": 9, "takesData": True}), StatelessTerms(255, True, 9))
+    def test_terms(self) -> None:
+        """Those that are not valid are refused."""
+        self.assertEqual(StatelessTerms(), StatelessTerms(255, False, 0))
         wrong: list[dict[str, Any]] = [
             {"maximumStreamID": 0},
             {"maximumStreamID": 2**64},
@@ -133,9 +131,7 @@ class TermsTests(SynchronousTestCase):
             {"padTo": 31001},
         ]
         for options in wrong:
-            self.assertRaises(LocalError, agree, options)
-        error = self.assertRaises(LocalError, agree, {"colour": "red"})
-        self.assertIn("not known: colour; there are maximumStreamID, takesData, padTo", str(error))
+            self.assertRaises(LocalError, StatelessTerms, **options)
 
 
 class TakenTests(SynchronousTestCase):

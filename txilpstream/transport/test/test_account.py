@@ -30,7 +30,7 @@ def routed(account: Account, answerer: Any) -> str:
     return segment
 
 
-class Turns:
+class Sender:
     """
     Something that sends.
 
@@ -75,6 +75,18 @@ class OpenTests(AccountTestCase):
     def test_interface(self) -> None:
         """It is the plugin's producer."""
         verifyObject(IPushProducer, self.open())
+
+    def test_publicNames(self) -> None:
+        """What only clients, servers and connections call is not seen in completion."""
+        names = {name for name in dir(self.open()) if not name.startswith("_")}
+        self.assertEqual(
+            names - set(IPushProducer.names(all=True)),
+            {
+                *("address", "asset", "assetCode", "assetScale", "close", "connections", "drain"),
+                *("invalidPackets", "isPaused", "now", "open", "plugin", "randomBytes", "reactor"),
+                *("receivePrepare", "whenOpen"),
+            },
+        )
 
     def test_learned(self) -> None:
         """Address and asset come from the parent."""
@@ -169,7 +181,7 @@ class OpenTests(AccountTestCase):
 
     def test_closeEnds(self) -> None:
         """Closing ends what uses the account."""
-        account, sender = self.open(), Turns()
+        account, sender = self.open(), Sender()
         account.connections.add(sender)
         account._waitForPlugin(sender)
         account.close()
@@ -313,7 +325,7 @@ class TurnTests(AccountTestCase):
     def test_together(self) -> None:
         """Many wake-ups are one turn."""
         account = self.open()
-        first, second = Turns(), Turns()
+        first, second = Sender(), Sender()
         for _ in range(3):
             account._wake(first)
             account._wake(second)
@@ -324,7 +336,7 @@ class TurnTests(AccountTestCase):
     def test_raises(self) -> None:
         """Who fails in its turn takes no turn from others."""
         account = self.open()
-        first, second = Turns(), Turns()
+        first, second = Sender(), Sender()
         self.patch(first, "_turn", lambda: 1 // 0)
         account._wake(first)
         account._wake(second)
@@ -334,7 +346,7 @@ class TurnTests(AccountTestCase):
 
     def test_lostAndFound(self) -> None:
         """A plugin that was away and is back: connections are told."""
-        account, sender = self.open(), Turns()
+        account, sender = self.open(), Sender()
         account.connections.add(sender)
         account.pauseProducing()
         account.resumeProducing()
@@ -349,7 +361,7 @@ class TurnTests(AccountTestCase):
     def test_paused(self) -> None:
         """Who had to stop goes on when the plugin takes packets again."""
         account = self.open()
-        sender = Turns()
+        sender = Sender()
         account.pauseProducing()
         self.assertTrue(account.isPaused)
         account._waitForPlugin(sender)

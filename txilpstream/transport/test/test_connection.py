@@ -52,6 +52,18 @@ class ClosingTests(ConnectedTestCase):
         self.assertEqual(self.near.happened[-1], "lost")
         self.assertTrue(self.back.session.isClosed)
 
+    def test_publicNames(self) -> None:
+        """What only this package calls is not seen in completion."""
+        names = {name for name in dir(self.connection) if not name.startswith("_")}
+        self.assertEqual(
+            names,
+            {
+                *("abort", "account", "close", "connectionTag", "measureRate", "openStream"),
+                *("packetsSent", "session", "sourceAddress", "streams"),
+                *("whenClosed", "whenKeyExhausted", "whenOpen"),
+            },
+        )
+
     def test_closed(self) -> None:
         """A connection that is over opens no stream, and is closed again at once."""
         self.after(self.connection.close(), 5)
@@ -395,37 +407,6 @@ class BurstTests(ConnectedTestCase):
         self.run_(0.19)
         self.assertGreater(self.connection.packetsSent, before + 10)
 
-    def test_lateOpening(self) -> None:
-        """Whoever waits for an open connection that is aborted hears why; who gave up does not."""
-        self.listen()
-        connection = self.client.openConnection(self.server.generateCredentials())
-        first, second = connection.whenOpen(), connection.whenOpen()
-        first.cancel()
-        closed = connection.whenClosed()
-        closed.cancel()
-        connection.abort("changed my mind")
-        self.run_()
-        for deferred in (first, closed):
-            self.failureResultOf(deferred, CancelledError)
-        error = self.failureResultOf(second, ConnectionEnded).value
-        self.assertIn("changed my mind", str(error))
-
-    def test_cancelledOpening(self) -> None:
-        """Giving up waiting does not give up the connection."""
-        self.listen()
-        connection = self.client.openConnection(self.server.generateCredentials())
-        first, second = connection.whenOpen(), connection.whenOpen()
-        first.cancel()
-        self.failureResultOf(first, CancelledError)
-        self.assertIs(self.after(second), connection)
-
-    def test_emptyConnectionEnds(self) -> None:
-        """A close without any stream tells whoever waits."""
-        self.listen()
-        connection = self.connect()
-        connection.close().addErrback(lambda failure: failure.trap(CancelledError)).cancel()
-        self.after(connection.whenClosed(), 5)
-
 
 class BrokenTests(TappedTestCase):
     """A packet that opens a stream and breaks the protocol besides."""
@@ -561,12 +542,12 @@ class WaitingTests(ConnectedTestCase):
         self.run_()
         for opened in (first, second):
             self.assertIs(self.successResultOf(opened), connection)
-        ends, worn = [connection.whenClosed() for _ in range(2)], connection.whenKeyExhausted()
+        ends, exhausted = [connection.whenClosed() for _ in range(2)], connection.whenKeyExhausted()
         connection.abort()
         self.run_()
         for closed in (*ends, connection.whenClosed()):
             self.assertIsNone(self.successResultOf(closed))
-        self.assertNoResult(worn)
+        self.assertNoResult(exhausted)
 
     def test_late(self) -> None:
         """Whoever asks when it is open, or over, need not wait."""
@@ -590,6 +571,37 @@ class WaitingTests(ConnectedTestCase):
         connection.abort("never mind")
         self.run_()
         self.failureResultOf(third, ConnectionEnded)
+
+    def test_lateOpening(self) -> None:
+        """Whoever waits for an open connection that is aborted hears why; who gave up does not."""
+        self.listen()
+        connection = self.client.openConnection(self.server.generateCredentials())
+        first, second = connection.whenOpen(), connection.whenOpen()
+        first.cancel()
+        closed = connection.whenClosed()
+        closed.cancel()
+        connection.abort("changed my mind")
+        self.run_()
+        for deferred in (first, closed):
+            self.failureResultOf(deferred, CancelledError)
+        error = self.failureResultOf(second, ConnectionEnded).value
+        self.assertIn("changed my mind", str(error))
+
+    def test_cancelledOpening(self) -> None:
+        """Giving up waiting does not give up the connection."""
+        self.listen()
+        connection = self.client.openConnection(self.server.generateCredentials())
+        first, second = connection.whenOpen(), connection.whenOpen()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertIs(self.after(second), connection)
+
+    def test_emptyConnectionEnds(self) -> None:
+        """A close without any stream tells whoever waits."""
+        self.listen()
+        connection = self.connect()
+        connection.close().addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        self.after(connection.whenClosed(), 5)
 
     def test_endsBefore(self) -> None:
         """A connection that ends before it is open fails."""

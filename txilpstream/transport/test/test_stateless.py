@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.transport.stateless} and C{txilpstream.transport.stateless}."""
+"""Tests for C{txilpstream.transport.stateless}."""
 
 from __future__ import annotations
 

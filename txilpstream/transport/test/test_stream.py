@@ -97,6 +97,18 @@ class DataTests(StreamTestCase):
         self.assertEqual(self.transport.getHost().address, self.served.peers[0].address)
         self.assertEqual(self.far.transport.getHost().connectionTag, "tag")
 
+    def test_publicNames(self) -> None:
+        """Beyond the interface there is little, and nothing of what the connection tells."""
+        self.both()
+        names = {name for name in dir(self.transport) if not name.startswith("_")}
+        self.assertEqual(
+            names - set(IMoneyTransport.names(all=True)),
+            {
+                *("connection", "disconnecting", "moneyInFlight", "offerMoney", "ping"),
+                *("protocol", "streamID", "unsentMoney"),
+            },
+        )
+
     def test_bothWays(self) -> None:
         """What is written arrives, in order."""
         self.both()
