@@ -95,7 +95,7 @@ class ServerParser:
 
     prefix = "ilpstream"
 
-    def parseStreamServer(self, reactor: Any, *args: str, **kwargs: str) -> IStreamServerEndpoint:
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
         """
         Make the endpoint from PLUGIN, C{secret} and C{secretFile}, each of which may be missing.
 
@@ -121,7 +121,7 @@ class ClientParser:
 
     prefix = "ilpstream"
 
-    def parseStreamClient(self, reactor: Any, *args: str, **kwargs: str) -> IStreamClientEndpoint:
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
         """
         Make the endpoint from PLUGIN, which may be missing, C{address} and C{secret}.
 

@@ -19,6 +19,7 @@ from txilpstream.crypto.credentials import readSecret
 from txilpstream.errors import LocalError
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.endpointstrings import ClientParser, ServerParser
+from txilpstream.transport.server import StreamServer
 
 SECRET = bytes(range(32))
 
@@ -79,6 +80,7 @@ class StringTests(VirtualTestCase):
         listening = server.listen(Factory.forProtocol(Echo))
         clock.pump([0.001] * 10)
         port: Any = self.successResultOf(listening)
+        self.assertIsInstance(port.server, StreamServer)
         given = port.server.generateCredentials()
         client = clientFromString(
             clock,
