@@ -25,7 +25,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import Attribute, Interface
 
-from txilpstream.errors import RejectSeen, StreamError
+from txilpstream.errors import RejectSeen, StreamError, wrongType
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -179,6 +179,23 @@ class Plugin(Protocol):
 
     def unregisterProducer(self) -> None:
         """As of L{IPlugin}."""
+
+
+def checkPlugin(plugin: Plugin, name: str = "plugin", wanted: str = "it takes a plugin") -> Plugin:
+    """
+    Give back a plugin that is one.
+
+    @param name: of the argument that it was given as.
+    @param wanted: what it takes, for the error.
+    @raise LocalError: if it is none.
+    """
+    if IPlugin.providedBy(plugin) or (
+        hasattr(plugin, "registerDataHandler") and not isinstance(plugin, type)
+    ):
+        return plugin
+    if isinstance(plugin, str):
+        wanted += "; pluginFromString(reactor, ...) makes one of a string"
+    raise wrongType(name, plugin, wanted)
 
 
 class IPluginFactory(twisted.plugin.IPlugin, Interface):

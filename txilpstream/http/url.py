@@ -30,7 +30,7 @@ from twisted.internet.ssl import PrivateCertificate, optionsForClientTLS
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, wrongType
 
 __all__ = [
     "URL",
@@ -129,7 +129,7 @@ def readURL(url: str, schemes: Mapping[str, bool]) -> URL:
     form = f"{next(iter(schemes))}://host:port/path"
     given: object = url
     if not isinstance(given, str):
-        raise LocalError(f"the url is of type {type(url).__name__}: it must be a str like {form}")
+        raise wrongType("the url", url, f"it takes a str like {form}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,7 +24,7 @@ from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.books import Books, Hold
 from txilpstream.hub.outlet import Full, Outlet
 from txilpstream.hub.routing import Routes
-from txilpstream.interfaces import NotSent
+from txilpstream.interfaces import NotSent, Plugin
 from txilpstream.waiters import Waiters
 from txilpstream.wire.address import checkAddress, join
 from txilpstream.wire.ildcp import DESTINATION
@@ -147,11 +147,11 @@ class Hub:
         """Which account is next on the path to an address; None if there is none."""
         return self._routes.find(address)
 
-    def attach(self, account: HubAccount, plugin: Any) -> Outlet:
+    def attach(self, account: HubAccount, plugin: Plugin) -> Outlet:
         """
         Give an account a plugin: the first that is connected carries what is for it.
 
-        @raise LocalError: if the plugin has a data handler or a producer already.
+        @raise LocalError: if the plugin is none, or has a data handler or a producer already.
         """
 
         def receive(data: bytes) -> bytes | Deferred[bytes]:

@@ -6,16 +6,17 @@ A packet that waits here has not left: if the plugin is lost, or its time is ove
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.interfaces import NotSent
+from txilpstream.interfaces import NotSent, checkPlugin
 
 if TYPE_CHECKING:
-    from txilpstream.interfaces import DataHandler
+    from txilpstream.interfaces import DataHandler, Plugin
 
 __all__ = ["MOST_WAITING", "Full", "Outlet"]
 
@@ -47,12 +48,12 @@ class _Waiting:
         else:
             self.fail("the packet's time was over before there was room for it")
 
-    def send(self, plugin: Any) -> None:
+    def send(self, plugin: Plugin) -> None:
         """There is room now."""
         self._sent = plugin.sendData(self.data)
         self._sent.addBoth(self._done)
 
-    def _done(self, outcome: Any) -> None:
+    def _done(self, outcome: bytes | Failure) -> None:
         if not self.answered.called:
             self.answered.callback(outcome)
 
@@ -73,12 +74,12 @@ class Outlet:
 
     __slots__ = ("_size", "_waiting", "isPaused", "plugin")
 
-    def __init__(self, plugin: Any, handler: DataHandler) -> None:
+    def __init__(self, plugin: Plugin, handler: DataHandler) -> None:
         """
         @param handler: answers the Prepares that come from there.
-        @raise LocalError: if the plugin has a handler or a producer already.
+        @raise LocalError: if the plugin is none, or has a handler or a producer already.
         """
-        self.plugin = plugin
+        self.plugin = checkPlugin(plugin)
         self.isPaused = False
         self._waiting: dict[_Waiting, None] = {}
         self._size = 0
@@ -88,8 +89,7 @@ class Outlet:
     @property
     def isConnected(self) -> bool:
         """Whether the plugin can send."""
-        isConnected: bool = self.plugin.isConnected()
-        return isConnected
+        return self.plugin.isConnected()
 
     def send(self, data: bytes) -> Deferred[bytes]:
         """
@@ -98,8 +98,7 @@ class Outlet:
         @return: as of C{sendData}; fails with L{Full} if too much waits.
         """
         if not self.isPaused:
-            answered: Deferred[bytes] = self.plugin.sendData(data)
-            return answered
+            return self.plugin.sendData(data)
         if not self.isConnected:
             return fail(NotSent("the account is not connected"))
         if self._size + len(data) > MOST_WAITING:

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.connector import Hub
-from txilpstream.interfaces import IPlugin, NotSent
+from txilpstream.interfaces import IPlugin, NotSent, Plugin
 from txilpstream.plugins.base import PluginBase
 from txilpstream.wire.address import isSegment
 
@@ -120,8 +120,8 @@ class LocalHub:
         self._options = options or AccountOptions()
         self._known: dict[bytes, _Doors] = {}
         self._made: dict[bytes, None] = {}
-        self._plugins: list[Any] = []
-        self._retries: dict[Any, IDelayedCall] = {}
+        self._plugins: list[Plugin] = []
+        self._retries: dict[Plugin, IDelayedCall] = {}
         self._isOver = False
         self._btp: BTPServer | None = None
         self._http: HTTPServer | None = None
@@ -152,7 +152,7 @@ class LocalHub:
         options: AccountOptions | None = None,
         *,
         token: str = "",
-        plugin: Any = None,
+        plugin: Plugin | None = None,
         routes: tuple[str, ...] = (),
     ) -> HubAccount:
         """
@@ -249,12 +249,12 @@ class LocalHub:
         if self._http is not None:
             await self._http.start()
 
-    def _connect(self, plugin: Any, delay: float) -> None:
+    def _connect(self, plugin: Plugin, delay: float) -> None:
         """Connect a plugin; if it cannot be, try again after so many seconds."""
         connected: Deferred[None] = plugin.connect()
         connected.addErrback(self._ebConnect, plugin, delay)
 
-    def _ebConnect(self, failure: Failure, plugin: Any, delay: float) -> None:
+    def _ebConnect(self, failure: Failure, plugin: Plugin, delay: float) -> None:
         if self._isOver:
             return
         _log.error(

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
 from zope.interface import implementer
 
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, wrongType
 from txilpstream.interfaces import IPlugin, IPluginFactory, Plugin, Reactor
 
 __all__ = [
@@ -93,10 +93,7 @@ def callWithParts(
     parts: list[object] = [*arguments, *keywords.values()]
     for part in parts:
         if not isinstance(part, str):
-            raise LocalError(
-                f"a part of a description of a {prefix!r} plugin is of type {type(part).__name__}: "
-                "each must be a str"
-            )
+            raise wrongType(f"a part of a {prefix!r} plugin's description", part, "it takes a str")
     try:
         bound = signature(function).bind(reactor, *arguments, **keywords)
     except TypeError as error:
@@ -154,10 +151,7 @@ def pluginFromString(reactor: Reactor, description: str, *, isInsecure: bool = F
     """
     given: object = description
     if not isinstance(given, str):
-        raise LocalError(
-            f"the description of a plugin is of type {type(given).__name__}: it must be a str, "
-            "such as 'memory:name'"
-        )
+        raise wrongType("the description", given, "it takes a str such as 'memory:name'")
     isURL = _URL.match(description)
     if isURL:
         prefix = "http" if isURL[1] == "https" else isURL[1]

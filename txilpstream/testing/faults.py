@@ -23,8 +23,8 @@ from txilpstream.wire.ilp import Fulfill, Reject, encodeReject
 __all__ = ["Duplicate", "Loss", "RejectWith", "SwapReplies", "TamperAmount", "TamperData"]
 
 
-class Loss(Hop):
-    """Prepares and replies vanish: the sender never hears, unless an L{Expiry} tells it."""
+class _BothWays(Hop):
+    """A fault of Prepares and of replies."""
 
     def __init__(
         self,
@@ -34,13 +34,17 @@ class Loss(Hop):
         direction: Direction = "both",
     ) -> None:
         """
-        @param probability: of a Prepare to vanish, 0 to 1.
-        @param replies: the same of a reply; None for as much.
+        @param probability: of the fault in a Prepare, 0 to 1.
+        @param replies: the same in a reply; None for as much.
         @raise LocalError: if one is no probability.
         """
         super().__init__(direction=direction)
         self._prepares = checkProbability("probability", probability)
         self._replies = self._prepares if replies is None else checkProbability("replies", replies)
+
+
+class Loss(_BothWays):
+    """Prepares and replies vanish: the sender never hears, unless an L{Expiry} tells it."""
 
     def receivePrepare(self, packet: Transit) -> Gone | None:
         """Lose some Prepares."""
@@ -143,24 +147,8 @@ class TamperAmount(Hop):
             packet.prepare.amount = clamp(self._change(packet.prepare.amount))
 
 
-class TamperData(Hop):
+class TamperData(_BothWays):
     """In some packets one byte of data is not what it was; those without data pass."""
-
-    def __init__(
-        self,
-        probability: float,
-        replies: float | None = None,
-        *,
-        direction: Direction = "both",
-    ) -> None:
-        """
-        @param probability: of a Prepare to be changed, 0 to 1.
-        @param replies: the same of a reply; None for as much.
-        @raise LocalError: if one is no probability.
-        """
-        super().__init__(direction=direction)
-        self._prepares = checkProbability("probability", probability)
-        self._replies = self._prepares if replies is None else checkProbability("replies", replies)
 
     def receivePrepare(self, packet: Transit) -> None:
         """Change the data of some Prepares."""

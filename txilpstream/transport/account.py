@@ -24,7 +24,7 @@ from zope.interface import implementer
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError, wrongType
-from txilpstream.interfaces import IPlugin, Plugin, Reactor
+from txilpstream.interfaces import Plugin, Reactor, checkPlugin
 from txilpstream.waiters import Waiters
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
@@ -108,7 +108,7 @@ class Account:
         @raise LocalError: if the address is none, or what is given is no reactor or no plugin.
         """
         self.reactor = _checkReactor(reactor)
-        self.plugin = _checkPlugin(plugin, "plugin")
+        self.plugin = checkPlugin(plugin)
         self.address = checkAddress(address) if address else ""
         self.assetCode = assetCode
         self.assetScale = assetScale
@@ -389,27 +389,12 @@ def accountFor(source: Account | Plugin, reactor: Reactor | None = None) -> Acco
     """
     if isinstance(source, Account):
         return source
-    plugin = _checkPlugin(source, "account")
+    plugin = checkPlugin(source, "account", "it takes an Account or a plugin")
     if reactor is None:
         from twisted.internet import reactor as installed
 
         reactor = cast("Reactor", installed)
     return Account(reactor, plugin)
-
-
-def _checkPlugin(plugin: Plugin, name: str) -> Plugin:
-    """
-    @param name: of the argument that it was given as.
-    @raise LocalError: if it is none.
-    """
-    if IPlugin.providedBy(plugin) or (
-        hasattr(plugin, "registerDataHandler") and not isinstance(plugin, type)
-    ):
-        return plugin
-    wanted = "it takes a plugin" if name == "plugin" else "it takes an Account or a plugin"
-    if isinstance(plugin, str):
-        wanted += "; pluginFromString(reactor, ...) makes one of a string"
-    raise wrongType(name, plugin, wanted)
 
 
 def _checkReactor(reactor: Reactor) -> IReactorTime:

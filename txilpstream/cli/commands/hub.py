@@ -7,7 +7,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from txilpstream.cli.commands.serve import addSettings, portOf, readSettings
+from txilpstream.cli.commands.serve import addSettings, portsOf, readSettings
 from txilpstream.cli.run import runChecked
 from txilpstream.errors import LocalError
 
@@ -61,12 +61,7 @@ async def main(
     settings = readSettings(options)
     local = localHubFor(reactor, settings)
     await local.start()
-    ports = {}
-    if local.btpPort is not None:
-        ports["btp"] = portOf(local.btpPort)
-    if local.httpPort is not None:
-        ports["http"] = portOf(local.httpPort)
-    say.hub(local.hub.address, ports, settings.isOpen)
+    say.hub(local.hub.address, portsOf(local), settings.isOpen)
     enough: Deferred[None] = Deferred()
     running.onInterrupt = lambda: enough.callback(None)
     await enough

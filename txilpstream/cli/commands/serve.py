@@ -16,10 +16,20 @@ from txilpstream.service.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
     from txilpstream.cli.run import Running
+    from txilpstream.hub.server import LocalHub
     from txilpstream.service.receiver import Received
     from txilpstream.service.service import ReceiverService
 
-__all__ = ["SUMMARY", "addArguments", "addSettings", "main", "portOf", "readSettings", "run"]
+__all__ = [
+    "SUMMARY",
+    "addArguments",
+    "addSettings",
+    "main",
+    "portOf",
+    "portsOf",
+    "readSettings",
+    "run",
+]
 
 SUMMARY: Final = "receive payments, with a hub inside if there is no plugin"
 
@@ -61,6 +71,12 @@ def portOf(port: Any) -> str:
     name = getattr(host, "host", "127.0.0.1")
     name = f"[{name}]" if ":" in name else name
     return f"{'127.0.0.1' if name == '0.0.0.0' else name}:{host.port}"
+
+
+def portsOf(local: LocalHub) -> dict[str, str]:
+    """Where a hub listens, by the kind of plugin that goes there."""
+    ports = {"http": local.httpPort, "btp": local.btpPort}
+    return {kind: portOf(port) for kind, port in ports.items() if port is not None}
 
 
 def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
@@ -111,11 +127,7 @@ def _announce(service: ReceiverService, say: Any) -> None:
     """Say where it listens and how to pay it."""
     account, local, spsp = service.account, service.local, service.spsp
     assert account is not None
-    ports = {}
-    if spsp is not None:
-        ports["spsp"] = portOf(spsp.port)
-    if local is not None and local.httpPort is not None:
-        ports["http"] = portOf(local.httpPort)
-    if local is not None and local.btpPort is not None:
-        ports["btp"] = portOf(local.btpPort)
+    ports = {} if spsp is None else {"spsp": portOf(spsp.port)}
+    if local is not None:
+        ports |= portsOf(local)
     say.listening(account, ports, service.settings)

@@ -6,6 +6,7 @@ to another.
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -144,14 +145,14 @@ class ForwardTests(HubTestCase):
 
     def test_outcomes(self) -> None:
         """What a plugin says of a packet that was not answered, as a code."""
-        plugin = self.bob.outlets[0].plugin
+        plugin: Any = self.bob.outlets[0].plugin
         for error, code in ((NotSent("x"), "T01"), (ConnectionEnded("x"), "T00")):
             plugin.sendData = lambda _, error=error: fail(error)
             self.assertEqual(self.codeOf("alice", prepareTo("test.hub.bob")), code)
         self.assertEqual(self.alice.held, 0)
 
     def test_pluginRaises(self) -> None:
-        plugin = self.bob.outlets[0].plugin
+        plugin: Any = self.bob.outlets[0].plugin
         plugin.sendData = lambda _: 1 / 0
         self.assertEqual(self.codeOf("alice", prepareTo("test.hub.bob")), "T00")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txilpstream.errors import LocalError
 from txilpstream.hub.outlet import MOST_WAITING, Full, Outlet
 from txilpstream.interfaces import NotSent
 from txilpstream.plugins.base import PluginBase
@@ -20,6 +23,12 @@ class FullPlugin(PluginBase):
         self.isThere = True
         self.room = 1
         self.sent: list[tuple[bytes, Deferred[bytes]]] = []
+
+    def connect(self) -> Deferred[None]:
+        """It is there from the start."""
+        return succeed(None)
+
+    disconnect = connect
 
     def isConnected(self) -> bool:
         """Whether it is there."""
@@ -48,6 +57,12 @@ class OutletTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         verifyObject(IPushProducer, self.outlet)
+
+    def test_noPlugin(self) -> None:
+        """A plugin's description is none."""
+        given: Any = "btp:url=x"
+        error = self.assertRaises(LocalError, Outlet, given, lambda data: data)
+        self.assertIn("pluginFromString", str(error))
 
     def sent(self) -> list[bytes]:
         """What the plugin got."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
@@ -160,16 +160,20 @@ class RegistryTests(SynchronousTestCase):
 
     def test_wrongType(self) -> None:
         """What is no text is told apart from a text that is no description."""
-        for wrong in (5, b"memory:x", None, MemoryPlugin(self.clock)):
-            given: Any = wrong
+        for given, shown in (
+            (5, "5"),
+            (b"memory:x", "8 octets"),
+            (None, "None"),
+            (cast(Any, MemoryPlugin(self.clock)), "of type MemoryPlugin"),
+        ):
             error = self.assertRaises(LocalError, pluginFromString, self.clock, given)
-            self.assertIn(f"of type {type(given).__name__}: it must be a str", str(error))
+            self.assertIn(f"is {shown}: it takes a str", str(error))
             factory = MemoryPluginFactory()
             for parts, keys in (((given,), {}), ((), {"name": given})):
                 error = self.assertRaises(
                     LocalError, factory.fromString, self.clock, *parts, **keys
                 )
-                self.assertIn(f"of type {type(given).__name__}: each must be a str", str(error))
+                self.assertIn(f"is {shown}: it takes a str", str(error))
 
     def test_wrongParts(self) -> None:
         error = self.assertRaises(LocalError, pluginFromString, self.clock, "memory")
