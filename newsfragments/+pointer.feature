@@ -1,1 +1,1 @@
-``pay`` and ``quote`` take a payment pointer, or the URL of an SPSP server, in the place of credentials, and say at once which argument is of a wrong type.
+``pay`` and ``quote`` take a payment pointer, or the URL of an SPSP server, in the place of credentials, and say at once which argument is of a wrong type. Arguments have types that mypy without plugins and pyright know: ``Plugin``, ``Reactor``, ``ProtocolFactory``, ``PaymentPolicy`` and ``ListeningPort`` are what they take in the place of the interfaces of zope.

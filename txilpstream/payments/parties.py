@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txilpstream.crypto.credentials import Credentials
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, wrongType
 from txilpstream.interfaces import Plugin, Reactor
 from txilpstream.spsp.client import TIMEOUT, WebAgent, checkPointer, resolve
 from txilpstream.transport.account import Account, accountFor
@@ -70,7 +70,7 @@ class Parties:
         """
         Find out who is paid, then open the account.
 
-        @param timeout: seconds for both; None for those that each of them takes at most.
+        @param timeout: seconds for the question, if they are less than it takes at most.
         @return: fails as L{resolve} and L{Account.whenOpen} do, and then nothing has left.
             Cancelling it asks no more.
         """
@@ -117,26 +117,24 @@ def _ebReleased(failure: Failure) -> None:
 def _checkDestination(destination: object) -> Credentials | str:
     if isinstance(destination, Credentials):
         return destination
-    if isinstance(destination, str) and not destination.lstrip().startswith("{"):
-        checkPointer(destination)
-        return destination
-    # What it says is not shown: it may be what a secret stands in.
-    what = "a JSON text" if isinstance(destination, str) else f"a {type(destination).__name__}"
-    raise LocalError(
-        f"the destination is {what}: give Credentials (Credentials.fromJSON reads them), a payment "
-        "pointer such as '$shop.example/alice', or the https:// URL of an SPSP server"
+    wanted = (
+        "it takes Credentials (Credentials.fromJSON reads them), a payment pointer such as "
+        "'$shop.example/alice', or the https:// URL of an SPSP server"
     )
+    if not isinstance(destination, str):
+        raise wrongType("destination", destination, wanted)
+    if destination.lstrip().startswith("{"):
+        # It is not shown: a secret may stand in it.
+        raise LocalError(f"destination is a JSON text: {wanted}")
+    checkPointer(destination)
+    return destination
 
 
 def _checkAgent(agent: object, destination: Credentials | str, account: Account) -> WebAgent | None:
     if agent is not None and not callable(getattr(agent, "request", None)):
-        raise LocalError(
-            f"the agent is a {type(agent).__name__}: give an IAgent, such as twisted.web's Agent"
-        )
+        raise wrongType("agent", agent, "it takes an IAgent, such as twisted.web.client.Agent")
     mustConnect = agent is None and isinstance(destination, str)
     if mustConnect and not callable(getattr(account.reactor, "connectTCP", None)):
-        raise LocalError(
-            f"the account's reactor, a {type(account.reactor).__name__}, connects to nobody: give "
-            "an agent that asks for the credentials, or Credentials"
-        )
+        wanted = "it connects to nobody, so give an agent that asks, or Credentials"
+        raise wrongType("the account's reactor", account.reactor, wanted)
     return cast("WebAgent | None", agent)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio, checkAmount, rateBetween
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, wrongType
 
 __all__ = ["MOST_DATA", "ONE_PERCENT", "Terms", "checkKind", "checkSeconds"]
 
@@ -132,10 +132,10 @@ class Terms:
 
 def checkKind(name: str, value: object, kind: type, wanted: str) -> None:
     """
-    @raise LocalError: if a value is of another kind; it is not shown.
+    @raise LocalError: if a value is of another kind; no secret in it is shown.
     """
     if not isinstance(value, kind):
-        raise LocalError(f"{name}: {wanted} is wanted, not {type(value).__name__}")
+        raise wrongType(name, value, f"it takes {wanted}")
 
 
 def checkSeconds(name: str, seconds: object) -> None:

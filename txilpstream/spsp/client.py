@@ -23,7 +23,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials
-from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, wrongType
 from txilpstream.http.client import (
     BodyLost,
     BodyTooLong,
@@ -190,6 +190,9 @@ class _Question:
 
                 reactor = cast("Reactor", installed)
         else:
+            if not callable(getattr(agentOrReactor, "connectTCP", None)):
+                wanted = "it takes a reactor, or an IAgent such as twisted.web.client.Agent"
+                raise wrongType("agentOrReactor", agentOrReactor, wanted)
             limit = self._maximumSize + _HEAD_SIZE
             agent = boundedAgent(agentOrReactor, timeout=timeout, limit=limit)
             reactor = cast("Reactor", agentOrReactor) if reactor is None else reactor

@@ -31,7 +31,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials, readOctets
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, wrongType
 from txilpstream.http.client import textsOf
 from txilpstream.http.server import BODY_LIMIT, Connections
 from txilpstream.interfaces import ListeningPort, Reactor
@@ -114,7 +114,7 @@ class SPSPResource(Resource):
             L{tagOf <txilpstream.spsp.server.tagOf>} it the tag, if that has at most 100 characters.
         @param timeout: seconds that a Deferred may take.
         @param reactor: Twisted's own by default.
-        @raise LocalError: if the timeout is no number of seconds.
+        @raise LocalError: if one of them is not what it should be.
         """
         super().__init__()
         if reactor is None:
@@ -122,6 +122,11 @@ class SPSPResource(Resource):
 
             reactor = cast("Reactor", installed)
         generate: Any = getattr(generator, "generateCredentials", generator)
+        if not callable(generate):
+            wanted = "it takes a StreamServer, or a function that gives Credentials"
+            raise wrongType("generator", generator, wanted)
+        if accounts is not None and not (isinstance(accounts, Mapping) or callable(accounts)):
+            raise wrongType("accounts", accounts, "it takes a mapping, a function, or None")
         self._generate = generate
         self._accounts = accounts
         self._timeout = checkTimeout(timeout)
@@ -238,8 +243,12 @@ class SPSPServer:
         @param endpoint: where to listen; a text is one for C{serverFromString}.
         @param resource: a L{SPSPResource}, or a resource under which one stands.
         @param maximumConnections: 1 or more; beyond it, each new one takes an old one's place.
-        @raise LocalError: if the number is something else.
+        @raise LocalError: if one of them is not what it should be.
         """
+        if not isinstance(endpoint, str) and not callable(getattr(endpoint, "listen", None)):
+            raise wrongType("endpoint", endpoint, "it takes an endpoint, or the string of one")
+        if not isinstance(resource, Resource):
+            raise wrongType("resource", resource, "it takes an SPSPResource, or one above it")
         checkAmount("maximumConnections", maximumConnections, minimum=1)
         clock = cast("IReactorTime", reactor)
         self._factory = Connections(resource, clock, maximumConnections)

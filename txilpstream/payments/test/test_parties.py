@@ -227,10 +227,11 @@ class WrongTypeTests(PaymentTestCase):
     def test_destination(self) -> None:
         """What is neither Credentials nor a pointer; a JSON text may have a secret in it."""
         for wrong, named in (
-            (None, "NoneType"),
-            (SECRET, "bytes"),
+            (None, "None"),
+            (SECRET, "32 octets"),
             ({"sesame": 1}, "dict"),
-            (5, "int"),
+            (5, "5"),
+            (Credentials, "class Credentials"),
             (self.credentials.toJSON(), "JSON"),
             ('{"sesame"', "JSON"),
         ):
@@ -269,15 +270,15 @@ class WrongTypeTests(PaymentTestCase):
             ({"minimumRate": 1}, "Ratio"),
             ({"slippage": 0.01}, "0.01"),
             ({"prices": Ratio(1)}, "Ratio"),
-            ({"acceptAnyRate": "yes"}, "str"),
-            ({"data": "text"}, "str"),
+            ({"acceptAnyRate": "yes"}, "a string"),
+            ({"data": "text"}, "a string"),
             ({"timeout": "soon"}, "soon"),
             ({"timeout": float("nan")}, "nan"),
             ({"timeout": True}, "True"),
             ({"deadlineSinceFulfill": None, "options": {}}, "None"),
-            ({"progress": 5}, "int"),
-            ({"save": "file"}, "str"),
-            ({"state": "{}"}, "str"),
+            ({"progress": 5}, "5"),
+            ({"save": "file"}, "a string"),
+            ({"state": "{}"}, "a string"),
             ({"options": [1]}, "list"),
         ):
             self.assertIn(named, self.refusal(self.left, self.credentials, **keywords))

@@ -1,4 +1,4 @@
-"""Tests for C{txilpstream.payments.payment}, C{payer}, C{reserve} and C{terms}: whole payments."""
+"""Tests of C{txilpstream.payments}: whole payments and quotes, their terms and their state."""
 
 from __future__ import annotations
 

@@ -441,6 +441,13 @@ class ArgumentTests(ResolveTestCase):
             self.assertRaises(LocalError, self.ask, {}, **options)
             self.assertEqual(self.server.asked, [])
 
+    def test_wrongType(self) -> None:
+        """Whoever cannot ask is named; a Clock connects to nobody."""
+        wrong: Any
+        for wrong, named in (("agent", "a string"), (None, "None"), (self.clock, "Clock")):
+            error = self.assertRaises(LocalError, resolve, wrong, "$bob.example")
+            self.assertIn(named, str(error))
+
     def test_receipts(self) -> None:
         """Whoever verifies receipts has nonce and secret sent along, redirects included."""
         nonce, secret = b"\xff" * 16, b"\xfb" * 32

@@ -338,6 +338,15 @@ class TroubleTests(ResourceTestCase):
         self.mount(SPSPResource(self.generator))
         self.assertEqual(self.ask().status, 200)
 
+    def test_wrongTypes(self) -> None:
+        """What is given in the place of something else is named."""
+        wrong: Any
+        for wrong, named in ((b"sesame", "6 octets"), (None, "None"), ("server", "string")):
+            error = self.assertRaises(LocalError, SPSPResource, wrong)
+            self.assertIn(named, str(error))
+        error = self.assertRaises(LocalError, SPSPResource, self.generator, ["bob"])
+        self.assertIn("list", str(error))
+
 
 class StreamServerTests(ConnectedTestCase):
     """Money that comes to an address that was answered has the tag of the path."""
@@ -441,6 +450,15 @@ class ListenTests(VirtualTestCase):
     def test_arguments(self) -> None:
         """There is room for one connection at least."""
         self.assertRaises(LocalError, self.serve, "tcp:8080", maximumConnections=0)
+
+    def test_wrongTypes(self) -> None:
+        """A port's number is no endpoint, and what makes credentials is no resource."""
+        wrong: Any = 8080
+        error = self.assertRaises(LocalError, SPSPServer, self.clock, wrong, Resource())
+        self.assertIn("endpoint is 8080", str(error))
+        wrong = Generator()
+        error = self.assertRaises(LocalError, SPSPServer, self.clock, "tcp:8080", wrong)
+        self.assertIn("Generator", str(error))
 
 
 class SocketTests(TestCase):
