@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
@@ -21,12 +21,17 @@ from zope.interface import implementer
 from txilpstream.errors import LocalError, wrongType
 from txilpstream.interfaces import IPlugin, IPluginFactory, Plugin, Reactor
 
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamServerEndpoint
+
 __all__ = [
     "ENVIRONMENT_VARIABLE",
     "FactoryByName",
     "callWithParts",
+    "listeningEndpoint",
     "pluginFromEnvironment",
     "pluginFromString",
+    "readYesNo",
     "splitDescription",
 ]
 
@@ -99,6 +104,37 @@ def callWithParts(
     except TypeError as error:
         raise LocalError(f"a description of a {prefix!r} plugin has wrong parts: {error}") from None
     return function(*bound.args, **bound.kwargs)
+
+
+def listeningEndpoint(reactor: IReactorTime, description: str) -> IStreamServerEndpoint:
+    """
+    Make the endpoint of a C{listen=} part; its description may name files, and stays out of errors.
+
+    @raise LocalError: if it is none.
+    """
+    # Twisted imports this module, by way of its drop-in, whenever it looks for any plugin.
+    from twisted.internet.endpoints import serverFromString
+
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise LocalError(
+            "listen is no description of a server endpoint, such as tcp:8080: "
+            f"{type(error).__name__}"
+        ) from None
+    return endpoint
+
+
+def readYesNo(name: str, text: str) -> bool:
+    """
+    Read C{yes} or C{no}; anything else is not shown, for it may be a secret in the wrong place.
+
+    @param name: of the part or option, for the error.
+    @raise LocalError: if it is neither.
+    """
+    if text not in ("yes", "no"):
+        raise LocalError(f"{name} must be yes or no")
+    return text == "yes"
 
 
 @implementer(IPluginFactory)

@@ -31,7 +31,7 @@ from txilpstream.service.settings import OPTIONS, Settings, readSecretFile
 from txilpstream.spsp.server import SPSPResource, SPSPServer, tagOf
 from txilpstream.transport.account import Account
 from txilpstream.transport.server import StreamServer
-from txilpstream.waiters import atMost
+from txilpstream.waiters import Waiters, atMost
 
 __all__ = ["Options", "ReceiverService", "makeService"]
 
@@ -88,7 +88,7 @@ class ReceiverService(Service):
         self._isPatient = isPatient
         self._onFailure = onFailure
         self._starting: Deferred[None] | None = None
-        self._ready: list[Deferred[None]] = []
+        self._ready: Waiters[None] = Waiters()
         self._outcome: Any = None
 
     # --- Start --------------------------------------------------------------------------------
@@ -103,8 +103,7 @@ class ReceiverService(Service):
 
     def whenReady(self) -> Deferred[None]:
         """Fires when the service can be paid; fails if it cannot be started."""
-        ready: Deferred[None] = Deferred()
-        self._ready.append(ready)
+        ready = self._ready.add()
         if self._outcome is not None:
             self._tellReady()
         return ready
@@ -126,12 +125,10 @@ class ReceiverService(Service):
             self._onFailure()  # not for one that was stopped: its reactor may be stopping too
 
     def _tellReady(self) -> None:
-        ready, self._ready = self._ready, []
-        for deferred in ready:
-            if isinstance(self._outcome, Failure):
-                deferred.errback(self._outcome)
-            else:
-                deferred.callback(None)
+        if isinstance(self._outcome, Failure):
+            self._ready.fail(self._outcome)
+        else:
+            self._ready.fire(None)
 
     async def _start(self) -> None:
         settings = self.settings

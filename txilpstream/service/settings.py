@@ -19,7 +19,7 @@ from typing import Any, Final
 from txilpstream.amounts import Asset, Ratio, checkAmount
 from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions
-from txilpstream.plugins.registry import splitDescription
+from txilpstream.plugins.registry import readYesNo, splitDescription
 from txilpstream.wire.address import isAddress, isSegment
 
 __all__ = [
@@ -157,12 +157,6 @@ def _readPrice(text: str) -> tuple[str, Ratio]:
     if not (code and ratio.numerator):
         raise LocalError(f"--price is {text[:40]!r}: it must be like 'EUR=1.08', and more than 0")
     return code, ratio
-
-
-def _readYesNo(name: str, text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise LocalError(f"{name} is {text[:40]!r}: it must be 'yes' or 'no'")
-    return text == "yes"
 
 
 @dataclass(slots=True, frozen=True)
@@ -306,8 +300,8 @@ class Settings:
             AccountOptions(*own),
             dict(map(_readPrice, known["price"])),
             tuple(Peer.fromString(text, asset) for text in known["peer"]),
-            _readYesNo("--open", known["open"]),
-            _readYesNo("--insecure", known["insecure"]),
+            readYesNo("--open", known["open"]),
+            readYesNo("--insecure", known["insecure"]),
         )
 
 

@@ -6,7 +6,6 @@ A token stands in no error.
 
 from __future__ import annotations
 
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -15,7 +14,7 @@ from txilpstream.interfaces import IPluginFactory
 from txilpstream.plugins.btp.client import BTPClientPlugin
 from txilpstream.plugins.btp.link import BTPLink
 from txilpstream.plugins.btp.server import BTPServerPlugin
-from txilpstream.plugins.registry import callWithParts
+from txilpstream.plugins.registry import callWithParts, listeningEndpoint, readYesNo
 
 __all__ = ["BTPPluginFactory"]
 
@@ -53,24 +52,19 @@ class BTPPluginFactory:
         insecure: str = "no",
         timeout: str = "30",
     ) -> BTPLink:
-        if insecure not in {"yes", "no"}:
-            raise LocalError(f"insecure is {insecure[:20]!r}: it must be yes or no")
         return BTPClientPlugin(
             reactor,
             url,
             account=account,
             token=token,
-            isInsecure=insecure == "yes",
+            isInsecure=readYesNo("insecure", insecure),
             connectTimeout=_readSeconds(timeout),
         )
 
     def _makeListening(
         self, reactor: IReactorTime, *, listen: str, token: str, timeout: str = "30"
     ) -> BTPLink:
-        try:
-            endpoint = serverFromString(reactor, listen)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, LookupError):
-            raise LocalError("listen= is not a server endpoint that Twisted knows") from None
+        endpoint = listeningEndpoint(reactor, listen)
         return BTPServerPlugin(reactor, endpoint, token, connectTimeout=_readSeconds(timeout))
 
 

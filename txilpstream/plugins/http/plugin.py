@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 from OpenSSL.crypto import Error as PEMError
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.internet.ssl import PrivateCertificate
 from twisted.web.iweb import IPolicyForHTTPS
@@ -28,7 +27,7 @@ from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
 from txilpstream.plugins.base import PluginBase, tokenMatches
 from txilpstream.plugins.http.client import HTTPSender
 from txilpstream.plugins.http.server import HTTPServer
-from txilpstream.plugins.registry import callWithParts
+from txilpstream.plugins.registry import callWithParts, listeningEndpoint, readYesNo
 from txilpstream.waiters import Waiters
 
 __all__ = ["HTTPPlugin", "HTTPPluginFactory"]
@@ -208,32 +207,19 @@ class HTTPPluginFactory:
         clientCertificate: str | None = None,
         window: str = "100",
     ) -> HTTPPlugin:
-        if insecure not in ("yes", "no"):
-            raise LocalError("insecure must be yes or no")
         if not (window.isascii() and window.isdigit() and len(window) <= 9):
             raise LocalError(f"window is {window[:20]!r}: it must be a number")
         return HTTPPlugin(
             reactor,
             url,
             token,
-            endpoint=None if listen is None else self._endpoint(reactor, listen),
+            endpoint=None if listen is None else listeningEndpoint(reactor, listen),
             incomingToken=incomingToken,
-            isInsecure=insecure == "yes",
+            isInsecure=readYesNo("insecure", insecure),
             window=int(window),
             clientCertificate=None if clientCertificate is None else self._load(clientCertificate),
             mode=mode,
         )
-
-    def _endpoint(self, reactor: IReactorTime, description: str) -> IStreamServerEndpoint:
-        """Make an endpoint; its description may name files, and stays out of errors."""
-        try:
-            endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-        except Exception as error:
-            raise LocalError(
-                f"listen is no description of a server endpoint, such as tcp:8080: "
-                f"{type(error).__name__}"
-            ) from None
-        return endpoint
 
     def _load(self, path: str) -> PrivateCertificate:
         try:

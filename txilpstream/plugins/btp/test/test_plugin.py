@@ -66,7 +66,7 @@ class FactoryTests(TestCase):
             (("http://secret",), {}, "btp+wss://"),
             (("ws://localhost", "b"), {}, "positional"),
             (("ws://localhost",), {"colour": "red"}, "colour"),
-            (("ws://localhost",), {"insecure": "perhaps"}, "perhaps"),
+            (("ws://localhost",), {"insecure": "secret"}, "yes or no"),
             (("ws://localhost",), {"timeout": "0"}, "'0'"),
             (("ws://localhost",), {"timeout": "-1"}, "'-1'"),
             ((), {"listen": "tcp:0"}, "token"),
