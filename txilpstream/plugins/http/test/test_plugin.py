@@ -283,7 +283,7 @@ class FactoryTests(VirtualTestCase):
 class SocketTests(TestCase):
     """Two plugins on real sockets."""
 
-    timeout = 20
+    timeout = 120
 
     def setUp(self) -> None:
         from twisted.internet import reactor
