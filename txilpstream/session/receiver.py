@@ -295,41 +295,38 @@ class Receiver:
 
     def judge(self, incoming: Incoming, now: float) -> Askable | Refused:
         """Whether to ask the application about a packet, and what it is asked."""
-        decided = self._decide(incoming, now)
-        if isinstance(decided, Refused):
-            incoming.refused = decided
-            return decided
-        parts = tuple((stream.streamID, amount) for stream, amount in decided)
-        return Askable(parts, b"".join([frame.data for frame in incoming.data]))
+        parts = self._decide(incoming, now)
+        if parts is None:
+            incoming.refused = Refused(lateFrames(self._state, incoming))
+            return incoming.refused
+        amounts = tuple((stream.streamID, amount) for stream, amount in parts)
+        return Askable(amounts, b"".join([frame.data for frame in incoming.data]))
 
-    def _decide(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | Refused:
+    def _decide(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | None:
         """
         Decide on a packet as things are now; a peer that exceeds what it may ends the connection.
 
-        @return: which stream gets how much.
+        @return: which stream gets how much; None if it cannot be taken.
         """
         state, amount = self._state, incoming.prepare.amount
+        if not incoming.fulfillment:
+            return None
+        if state.isClosed:
+            return None if amount or not isOldData(state, incoming) else []
         try:
-            if not incoming.fulfillment:
-                return refusalOf(state, incoming)
-            if state.isClosed:
-                return [] if not amount and isOldData(state, incoming) else Refused([])
             if incoming.data and not takesData(state, incoming):
-                return refusalOf(state, incoming)
+                return None
             if not amount:
                 return []
             if isExpired(incoming.prepare.timestamp, now):
-                return refusalOf(state, incoming)
+                return None
             parts = splitAmount(state, incoming)
-            if parts is not None:
-                return parts
-            refused = refusalOf(state, incoming)
-            if not refused.frames:
+            if parts is None and not lateFrames(state, incoming):
                 self._watchLimit(now)
-            return refused
+            return parts
         except PeerError as error:
             state.fail(error)
-            return Refused([])
+            return None
 
     def _watchLimit(self, now: float) -> None:
         """Close on a peer that sends nothing but money that it must not send (S29)."""
@@ -348,22 +345,18 @@ class Receiver:
         packet, state = incoming.packet, self._state
         if packet is None or state.encrypted >= state.configuration.maximumPacketCount:
             return UNEXPECTED
-        decided: list[tuple[SessionStream, int]] | Refused
-        if incoming.refused is not None:
-            decided = incoming.refused
-        elif accept:
-            decided = self._decide(incoming, now)
-        else:
-            decided = refusalOf(state, incoming)
-        isTaken = not isinstance(decided, Refused)
+        refused = incoming.refused
+        parts = self._decide(incoming, now) if accept and refused is None else None
         frames: list[Frame | bytes] = []
         if not state.isClosed:
-            if isinstance(decided, Refused):
-                frames.extend(decided.frames)
-            else:
-                self._take(incoming, decided, now)
-                if decided and state.configuration.receiptNonce:
-                    addReceipts(state.configuration, decided, frames)
+            if parts is not None:
+                self._take(incoming, parts, now)
+                if parts and state.configuration.receiptNonce:
+                    addReceipts(state.configuration, parts, frames)
+            elif refused is not None:
+                frames.extend(refused.frames)
+            elif incoming.money:
+                frames.extend(lateFrames(state, incoming))
             if len(packet.frames) != len(incoming.money):
                 self._hearCloses(packet)
         if incoming.reason:
@@ -373,7 +366,7 @@ class Receiver:
             frames.append(ConnectionClose(state.closeCode, state.closeMessage))
         else:
             addLimits(state, packet, frames)
-        return self._reply(incoming, packet, isTaken, frames)
+        return self._reply(incoming, packet, parts is not None, frames)
 
     def _take(self, incoming: Incoming, parts: list[tuple[SessionStream, int]], now: float) -> None:
         """Credit the money and keep the data."""
@@ -532,6 +525,8 @@ def isOldData(state: SessionState, incoming: Incoming) -> bool:
 def lateFrames(state: SessionState, incoming: Incoming) -> list[StreamClose]:
     """What is said of money for streams that are closed."""
     streams = state.streams.open
+    if not incoming.prepare.amount:
+        return []
     late: dict[int, StreamClose] = {}
     for frame in incoming.money:
         streamID = frame.streamID
@@ -540,11 +535,6 @@ def lateFrames(state: SessionState, incoming: Incoming) -> list[StreamClose]:
             message = "the stream is closed"
             late[streamID] = StreamClose(streamID, ErrorCode.STREAM_STATE_ERROR, message)
     return list(late.values())
-
-
-def refusalOf(state: SessionState, incoming: Incoming) -> Refused:
-    """A refusal that says which streams take no money any more."""
-    return Refused(lateFrames(state, incoming) if incoming.prepare.amount else [])
 
 
 # --- What an answer says --------------------------------------------------------------------------

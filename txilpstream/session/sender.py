@@ -237,9 +237,12 @@ class Sender:
             return self._probe(now)
         if self._state.amountToMeasure and isinstance(probe := self._probe(now), Outgoing):
             return probe
-        most = self._mostNow(now)
-        if isinstance(most, Wait):
-            return most
+        most = self._control.mostNow(rate.smallest, self._inFlight.money, now)
+        if not most:
+            beside = self._mostBesideLost(now)
+            if isinstance(beside, Wait):
+                return beside
+            most = beside
         while ready:
             streamID = next(iter(ready))
             stream = ready[streamID]
@@ -272,20 +275,19 @@ class Sender:
         """Ask for the rate; if there is no answer soon, ask again."""
         if now < (until := self._rateProbe.answerDueAt):
             return Wait(until)
-        most = self._mostNow(now)
-        return most if isinstance(most, Wait) else self._rateProbe.build(most, now)
+        most = self._control.mostNow(self._path.rate.smallest, self._inFlight.money, now)
+        beside = most or self._mostBesideLost(now)
+        return beside if isinstance(beside, Wait) else self._rateProbe.build(beside, now)
 
-    def _mostNow(self, now: float) -> int | Wait:
-        """What a packet may carry at this moment, in source units."""
+    def _mostBesideLost(self, now: float) -> int | Wait:
+        """
+        What a packet may carry, in source units, if those that have waited long for an answer hold
+        no liquidity any more.
+        """
         path, control, inFlight = self._path, self._control, self._inFlight
         smallest, money = path.rate.smallest, inFlight.money
-        most = control.mostNow(smallest, money, now)
-        if most:
-            return most
-        # Those that have waited long for an answer hold no liquidity any more.
         lost, moreLostAt = inFlight.moneyOverdue(now, path.resendAfter)
-        if lost:
-            most = control.mostNow(smallest, money - lost, now)
+        most = control.mostNow(smallest, money - lost, now) if lost else 0
         return most or Wait(min(control.moneyReadyAt(smallest, money - lost), moreLostAt))
 
     def _planAmount(self, stream: SessionStream, most: int, now: float) -> int:

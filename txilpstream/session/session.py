@@ -18,7 +18,7 @@ from txilpstream.session.configuration import ANSWER_MARGIN, SessionConfiguratio
 from txilpstream.session.deadlines import Deadlines
 from txilpstream.session.events import Event, KeyExhausted
 from txilpstream.session.exchangerate import ExchangeRate
-from txilpstream.session.packetbuilder import Outgoing, PacketBuilder, Wait
+from txilpstream.session.packetbuilder import Outgoing, PacketBuilder
 from txilpstream.session.path import NEVER, Path
 from txilpstream.session.rateprobe import RateProbe
 from txilpstream.session.receiver import LONGEST_REASON, Askable, Incoming, Receiver, Refused
@@ -171,11 +171,11 @@ class Session:
         if state.isLeaving and not isinstance(built, Outgoing):
             self._endIfDrained()  # offers that came to nothing may have been the last
             built = self._sender.build(now)
-        if isinstance(built, Wait):
-            self._wakeAt = built.until
-            return None
-        self._wakeAt = NEVER
-        return built
+        if isinstance(built, Outgoing):
+            self._wakeAt = NEVER
+            return built
+        self._wakeAt = NEVER if built is None else built.until
+        return None
 
     def nextTimeout(self) -> float | None:
         """When L{receiveTimeout} is to be called, in seconds; None for never."""

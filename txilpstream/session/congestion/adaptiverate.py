@@ -153,18 +153,12 @@ class AdaptiveRate:
 
     # --- What may leave -------------------------------------------------------------------
 
-    def available(self, now: float, unit: float) -> float:
-        """
-        How many units may leave now.
-
-        @param unit: the size of one packet; so much may always gather.
-        """
+    def has(self, amount: float, now: float) -> bool:
+        """Whether so many units, of one packet, may leave now."""
         tokens, then = self._tokens, self._tokensAt
-        if then is None or now <= then:
-            return tokens
-        rate = self.rate * self.speed
-        burst = max(unit, rate * self._burst)
-        return tokens if tokens >= burst else min(burst, tokens + rate * (now - then))
+        if tokens >= amount or then is None:
+            return tokens >= amount
+        return tokens + self.rate * self.speed * (now - then) >= amount
 
     def readyAt(self, amount: float) -> float:
         """When so many units, of one packet, may leave."""
@@ -182,13 +176,27 @@ class AdaptiveRate:
         if self._tokensAt is None:
             self._tokensAt = self._roundStart = self._calmSince = self._lastUsed = now
 
+    def available(self, now: float, unit: float) -> float:
+        """
+        How many units may leave now.
+
+        @param unit: the size of one packet; so much may always gather.
+        """
+        tokens, then = self._tokens, self._tokensAt
+        if then is None or now <= then:
+            return tokens
+        rate = self.rate * self.speed
+        burst = max(unit, rate * self._burst)
+        return tokens if tokens >= burst else min(burst, tokens + rate * (now - then))
+
     def use(self, amount: float, now: float, unit: float) -> None:
         """
         Units leave.
 
         @param unit: as of L{available}.
         """
-        self.start(now)
+        if self._tokensAt is None:
+            self.start(now)
         self._tokens = self.available(now, unit) - amount
         self._tokensAt = now
         if self._lastUsed is not None and now - self._lastUsed > IDLE and not self.isStarting:

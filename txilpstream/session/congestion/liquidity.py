@@ -96,7 +96,7 @@ class Liquidity:
         if level is None:
             return limit
         part = self._free(level, limit, smallest, inFlight)
-        return part if part and level.available(now, part) >= part else 0
+        return part if part and level.has(part, now) else 0
 
     def readyAt(self, limit: int, smallest: int, inFlight: int) -> float:
         """When L{most} gives more than 0 by itself; infinity if it takes an answer."""

@@ -227,7 +227,7 @@ class Pacing:
 
     def isAllowed(self, now: float) -> bool:
         """Whether one more packet may leave now."""
-        return self.rate.available(now, 1.0) >= 1.0
+        return self.rate.has(1.0, now)
 
     def readyAt(self) -> float:
         """When the next packet may leave."""
