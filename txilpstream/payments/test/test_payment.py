@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -353,8 +354,12 @@ class EndingTests(PaymentTestCase):
         payment = Payment(self.left, self.credentials, sourceAmount=100_000)
         paying = payment.start()
         self.run_(0.3)
-        payment.stop()
+        stopped = payment.stop()
+        self.assertNoResult(stopped)
+        self.assertFalse(payment.isOver)
         error, _ = self.timed(paying)
+        self.successResultOf(stopped)
+        self.assertEqual(payment.result, error.result)
         self.assertIn("stopped", str(error))
         self.assertEqual((error.result.inDoubt, error.result.sent), (0, self.received()))
         self.assertGreater(error.result.sent, 0)
@@ -555,6 +560,21 @@ class HardTests(PaymentTestCase):
         self.assertIsInstance(error, PaymentError)
         self.assertEqual((error.result.sent, self.received()), (0, 0))
         self.assertRaises(LocalError, payment.start)
+
+    def test_neverStarted(self) -> None:
+        """A payment that is stopped and never started touches no plugin, and leaves no error."""
+        left, _ = memoryPair(self.clock, left=LEFT, right=RIGHT)
+        self.start()
+        self.after(left.connect())
+        left.registerDataHandler(lambda data: data)
+        payment = Payment(left, self.credentials, sourceAmount=1000, reactor=self.clock)
+        self.successResultOf(payment.stop())
+        error, _ = self.timed(payment.start(), 5)
+        self.assertIsInstance(error, PaymentError)
+        Payment(left, self.credentials, sourceAmount=1, reactor=self.clock).stop()
+        gc.collect()
+        self.assertTrue(left.isConnected())
+        self.assertRaises(LocalError, left.registerDataHandler, lambda data: data)
 
     def test_nothingLeftBehind(self) -> None:
         """A payment whose stream ends while money is on its way leaves no call in the reactor."""
