@@ -7,8 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from txilpstream.amounts import Ratio
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import ConnectionClosed, DataDrained, MoneyFailed
+from txilpstream.session.path import NEVER
 from txilpstream.session.rateprobe import MOST_PROBES
-from txilpstream.session.sender import FRAME_OVERHEAD
+from txilpstream.session.sender import FIRST_POLL, FRAME_OVERHEAD, LONGEST_POLL, LimitPoll
 from txilpstream.test.support.sessions import LOST, Pair, converting, limiting, rejecting, settled
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.ilp import Prepare
@@ -21,6 +22,43 @@ def packets(pair: Pair) -> list[StreamPacket]:
     """What the client has sent, opened."""
     opened = [pair.keys.open(prepare.data) for prepare in pair.client.prepares]
     return [decodePacket(plain) for plain in opened if plain is not None]
+
+
+class LimitPollTests(SynchronousTestCase):
+    """When a blocked sender asks for limits."""
+
+    def test_doubles(self) -> None:
+        """After a round trip, then twice as late each time, and never later than so."""
+        poll = LimitPoll()
+        delays = []
+        for _ in range(8):
+            poll.start(0.25, 100.0)
+            delays.append(poll.dueAt - 100.0)
+            poll.stop()
+            self.assertEqual(poll.dueAt, NEVER)
+        self.assertEqual(
+            delays, [0.25, 0.5, 1.0, 2.0, 4.0, LONGEST_POLL, LONGEST_POLL, LONGEST_POLL]
+        )
+
+    def test_startedOnce(self) -> None:
+        """Whoever goes on to wait does not begin to wait anew."""
+        poll = LimitPoll()
+        poll.start(0.25, 100.0)
+        poll.start(0.25, 100.2)
+        self.assertEqual(poll.dueAt, 100.25)
+
+    def test_reset(self) -> None:
+        """A limit that grew makes the next wait short, not the one that runs."""
+        poll = LimitPoll()
+        for _ in range(3):
+            poll.stop()
+            poll.start(0.0, 100.0)
+        self.assertEqual(poll.dueAt, 100.0 + 4 * FIRST_POLL)
+        poll.reset()
+        self.assertEqual(poll.dueAt, 100.0 + 4 * FIRST_POLL)
+        poll.stop()
+        poll.start(0.0, 200.0)
+        self.assertEqual(poll.dueAt, 200.0 + FIRST_POLL)
 
 
 class TurnTests(SynchronousTestCase):

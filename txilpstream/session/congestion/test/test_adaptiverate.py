@@ -236,6 +236,17 @@ class TokenTests(RoundTestCase):
         self.rate.use(9.0, self.now, 1.0)
         self.assertEqual(self.rate.available(self.now - 5.0, 1.0), 1.0)
 
+    def test_has(self) -> None:
+        """Before anything left there is what there is at first; later it grows with time."""
+        fresh = made()
+        self.assertEqual(
+            (fresh.has(10.0, self.now), fresh.has(10.5, self.now + 9.0)), (True, False)
+        )
+        self.rate.use(10.0, self.now, 1.0)
+        self.assertFalse(self.rate.has(1.0, self.now + 0.009))
+        self.assertFalse(self.rate.has(1.0, self.now - 5.0))
+        self.assertTrue(self.rate.has(1.0, self.now + 0.011))
+
     def test_readyAt(self) -> None:
         self.assertEqual(self.rate.readyAt(10.0), self.now)
         self.rate.use(10.0, self.now, 1.0)
@@ -257,6 +268,7 @@ class TokenTests(RoundTestCase):
         adaptive.use(unit * part, now, unit)
         moment = adaptive.readyAt(unit)
         self.assertGreaterEqual(adaptive.available(moment, unit), unit)
+        self.assertTrue(adaptive.has(unit, moment))
 
 
 class IdleTests(RoundTestCase):
