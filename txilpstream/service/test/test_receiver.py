@@ -20,7 +20,7 @@ def request(account: str, amount: int) -> PaymentRequest:
     return PaymentRequest(b"c" * 32, account, amount, ((1, amount),), 1e9, "")
 
 
-class LedgerTests(SynchronousTestCase):
+class AccountsTests(SynchronousTestCase):
     """Counts, limits and the log."""
 
     def setUp(self) -> None:

@@ -329,7 +329,7 @@ CONDITIONS = {amount: sha256(sha256(b"%d" % amount).digest()).digest() for amoun
 PREIMAGES = {condition: sha256(b"%d" % amount).digest() for amount, condition in CONDITIONS.items()}
 
 
-class LedgerTests(PathTestCase):
+class CountersTests(PathTestCase):
     """What the path took and gave."""
 
     def test_fulfilled(self) -> None:

@@ -359,12 +359,12 @@ class SocketTests(TestCase):
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         connected: Deferred[Any] = Deferred()
 
-        class Telling(Ignorant):
+        class Talkative(Ignorant):
             def dataReceived(self, data: bytes) -> None:
                 if not connected.called:
                     connected.callback(None)
 
-        port = await endpoint.listen(Factory.forProtocol(Telling))
+        port = await endpoint.listen(Factory.forProtocol(Talkative))
         self.addCleanup(port.stopListening)
         plugin = HTTPPlugin(self.reactor, f"http://127.0.0.1:{port.getHost().port}/")
         await plugin.connect()
