@@ -315,19 +315,49 @@ class StreamConnection:
         if policy is not None and prepare.amount > 0:
             judged = session.judge(incoming, now=now)
             if isinstance(judged, Askable):
-                return _ask(self, policy, incoming, judged)
+                return self._ask(policy, incoming, judged)
         reply = session.answer(incoming, True, now=now)
         self.account._wake(self)
         return reply
 
-    def _answer(self, incoming: Incoming, accept: bool, refusal: Refusal | None = None) -> bytes:
-        """Give the reply to a packet that the policy has judged."""
+    def _ask(
+        self, policy: PaymentPolicy, incoming: Incoming, asked: Askable
+    ) -> bytes | Deferred[bytes]:
+        """Let a policy judge a packet of money, and answer it so."""
+        prepare = incoming.prepare
+        request = PaymentRequest(
+            prepare.executionCondition,
+            self.connectionTag,
+            prepare.amount,
+            asked.parts,
+            prepare.expiresAt,
+            self.session.peerAddress,
+            asked.data,
+        )
+        try:
+            verdict: Any = policy.judgePayment(request)
+        except Exception:
+            _log.failure("a payment policy raised; its packet is refused")
+            verdict = False
+        if not isinstance(verdict, Deferred):
+            return self._cbJudged(verdict, incoming)
+        arguments = (incoming,)
+        return verdict.addCallbacks(
+            self._cbJudged, self._ebJudged, callbackArgs=arguments, errbackArgs=arguments
+        )
+
+    def _cbJudged(self, verdict: Any, incoming: Incoming) -> bytes:
+        """Give the reply to a packet that the policy has judged; only True is a yes."""
         session = self.session
-        if refusal is not None:
-            session.refuse(incoming, refusal.text, isFinal=refusal.isFinal)
-        reply = session.answer(incoming, accept, now=self.account.now())
+        if isinstance(verdict, Refusal):
+            session.refuse(incoming, verdict.text, isFinal=verdict.isFinal)
+        reply = session.answer(incoming, verdict is True, now=self.account.now())
         self.account._wake(self)
         return reply
+
+    def _ebJudged(self, failure: Failure, incoming: Incoming) -> bytes:
+        _log.failure("a payment policy failed; its packet is refused", failure)
+        return self._cbJudged(False, incoming)
 
     # --- Life -----------------------------------------------------------------------------
 
@@ -517,41 +547,3 @@ class Timer:
     def _fire(self) -> None:
         self._call = None
         self._function()
-
-
-def _ask(
-    connection: StreamConnection, policy: PaymentPolicy, incoming: Incoming, asked: Askable
-) -> bytes | Deferred[bytes]:
-    """Let a policy judge a packet of money, and answer it so."""
-    prepare = incoming.prepare
-    request = PaymentRequest(
-        prepare.executionCondition,
-        connection.connectionTag,
-        prepare.amount,
-        asked.parts,
-        prepare.expiresAt,
-        connection.session.peerAddress,
-        asked.data,
-    )
-    try:
-        verdict = policy.judgePayment(request)
-    except Exception:
-        _log.failure("a payment policy raised; its packet is refused")
-        verdict = False
-    if not isinstance(verdict, Deferred):
-        return _giveAnswer(verdict, connection, incoming)
-    judging: Deferred[Any] = verdict
-    return judging.addCallbacks(
-        lambda judged: _giveAnswer(judged, connection, incoming),
-        lambda failure: _ebJudged(failure, connection, incoming),
-    )
-
-
-def _giveAnswer(verdict: Any, connection: StreamConnection, incoming: Incoming) -> bytes:
-    refusal = verdict if isinstance(verdict, Refusal) else None
-    return connection._answer(incoming, verdict is True, refusal)
-
-
-def _ebJudged(failure: Failure, connection: StreamConnection, incoming: Incoming) -> bytes:
-    _log.failure("a payment policy failed; its packet is refused", failure)
-    return connection._answer(incoming, False)
