@@ -240,7 +240,8 @@ class StreamConnection:
         left = PACKETS_PER_TURN
         while left > 0:
             before, queues.goesOn = self.packetsSent, False
-            queues.pull()
+            if queues.pulling:
+                queues.pull()
             left = self._pump(left) - len(queues.pulling) // 16
             self._collect()
             if self.packetsSent == before or (left > 0 and not queues.goesOn):

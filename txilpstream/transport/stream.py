@@ -507,16 +507,17 @@ class Stream:
 
     def _settled(self, event: MoneySettled) -> None:
         """Money was settled."""
-        self._watched(event)
+        if self._watcher is not None:
+            self._watcher(event)
         if self._offers is not None:
-            self._tell(
-                self._offers.settle(
-                    event.sourceAmount,
-                    event.deliveredMinimum,
-                    event.deliveredClaimed,
-                    event.isInDoubt,
-                )
+            done = self._offers.settle(
+                event.sourceAmount,
+                event.deliveredMinimum,
+                event.deliveredClaimed,
+                event.isInDoubt,
             )
+            if done:
+                self._tell(done)
 
     def _resolved(self, event: DoubtResolved) -> None:
         """
