@@ -359,20 +359,12 @@ class SocketTests(TestCase):
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         connected: Deferred[Any] = Deferred()
 
-<<<<<<< Updated upstream
         class Talkative(Ignorant):
-=======
-        class Listening(Ignorant):
->>>>>>> Stashed changes
             def dataReceived(self, data: bytes) -> None:
                 if not connected.called:
                     connected.callback(None)
 
-<<<<<<< Updated upstream
         port = await endpoint.listen(Factory.forProtocol(Talkative))
-=======
-        port = await endpoint.listen(Factory.forProtocol(Listening))
->>>>>>> Stashed changes
         self.addCleanup(port.stopListening)
         plugin = HTTPPlugin(self.reactor, f"http://127.0.0.1:{port.getHost().port}/")
         await plugin.connect()
