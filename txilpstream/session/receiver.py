@@ -156,12 +156,14 @@ def shareOut(amount: int, money: list[StreamMoney]) -> tuple[dict[int, int], int
 @dataclass(slots=True)
 class Refused:
     """
-    A packet that cannot be taken, whoever wants it.
+    A packet that is not taken, as it cannot be or since the application does not want it.
 
     @ivar frames: what the answer says of it.
+    @ivar reason: why the application refuses it, for people, or empty.
     """
 
     frames: list[StreamClose]
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -189,7 +191,6 @@ class Incoming:
     @ivar fulfillment: what fulfills it; empty if nothing can.
     @ivar hasOpened: whether it opened a stream, of which the application is to hear first.
     @ivar refused: why it is refused, if that is decided; else it is decided with the answer.
-    @ivar reason: why the application refuses it, for people, or empty.
     """
 
     prepare: Prepare
@@ -199,7 +200,6 @@ class Incoming:
     fulfillment: bytes = b""
     hasOpened: bool = False
     refused: Refused | None = None
-    reason: str = ""
 
 
 class Receiver:
@@ -302,6 +302,10 @@ class Receiver:
         amounts = tuple((stream.streamID, amount) for stream, amount in parts)
         return Askable(amounts, b"".join([frame.data for frame in incoming.data]))
 
+    def refuse(self, incoming: Incoming, reason: str) -> None:
+        """The application does not want a packet; the answer says why."""
+        incoming.refused = Refused(lateFrames(self._state, incoming), reason[:LONGEST_REASON])
+
     def _decide(self, incoming: Incoming, now: float) -> list[tuple[SessionStream, int]] | None:
         """
         Decide on a packet as things are now; a peer that exceeds what it may ends the connection.
@@ -359,9 +363,9 @@ class Receiver:
                 frames.extend(lateFrames(state, incoming))
             if len(packet.frames) != len(incoming.money):
                 self._hearCloses(packet)
-        if incoming.reason:
+        if refused is not None and refused.reason:
             streamID = incoming.money[0].streamID if incoming.money else 1
-            frames.append(StreamData(streamID, 0, incoming.reason.encode("utf-8", "replace")))
+            frames.append(StreamData(streamID, 0, refused.reason.encode("utf-8", "replace")))
         if state.isClosed:
             frames.append(ConnectionClose(state.closeCode, state.closeMessage))
         else:

@@ -204,7 +204,7 @@ class Session:
 
         @param isFinal: whether the connection is closed with it.
         """
-        incoming.reason = reason[:LONGEST_REASON]
+        self._receiver.refuse(incoming, reason)
         if isFinal and not self._state.isClosed:
             state = self._state
             state.closeCode = ErrorCode.APPLICATION_ERROR
