@@ -128,8 +128,9 @@ class Account:
         self._released: list[str] = []
         self._default: Answerer | None = None
         self._isOpen = False
-        self._isOpening = False
+        self._connecting: Deferred[Any] | None = None
         self._opening: Waiters[Account] = Waiters()
+        self._giveBacks: list[Callable[[], object]] = []
         self._isDraining = False
         self._asked = 0
         self._drained: Waiters[None] = Waiters()
@@ -182,56 +183,56 @@ class Account:
         if self._isOpen:
             return succeed(self)
         waiting = self._opening.add()
-        if not self._isOpening:
-            self._isOpening = True
-            connected = maybeDeferred(self.plugin.connect)
-            opened: Deferred[Account] = connected.addCallback(lambda _: self._start())
+        if self._connecting is None:
+            connecting = self._connecting = maybeDeferred(self.plugin.connect)
+            opened: Deferred[Account] = connecting.addCallback(lambda _: self._start())
             opened.addCallbacks(self._cbOpened, self._ebOpened)
         return waiting
 
     def _cbOpened(self, _: object) -> None:
-        self._isOpen, self._isOpening = True, False
+        self._isOpen, self._connecting = True, None
         self._opening.fire(self)
 
     def _ebOpened(self, failure: Failure) -> None:
-        self._isOpening = False
+        self._connecting = None
+        self._giveBack()
         self._opening.fail(failure)
 
     def _start(self) -> Account | Deferred[Account]:
         self.plugin.registerDataHandler(self.receivePrepare)
+        self._giveBacks.append(self.plugin.deregisterDataHandler)
         self.plugin.registerProducer(self, True)
+        self._giveBacks.append(self.plugin.unregisterProducer)
         if self.address:
             return self
         request = ildcp.encodeRequest(self.now() + IL_DCP_TIMEOUT)
         asked = self.plugin.sendData(request)
         asked.addTimeout(IL_DCP_TIMEOUT, self.reactor, onTimeoutCancel=_late)
-        return asked.addCallbacks(self._cbDetails, self._ebDetails)
-
-    def _ebDetails(self, failure: Failure) -> Failure:
-        self._giveBack()
-        return failure
+        return asked.addCallback(self._cbDetails)
 
     def _giveBack(self) -> None:
-        """Give the plugin's slots back."""
+        """Give those of the plugin's slots back that are ours: another may have them."""
         self._isOpen = self._isDraining = False
-        self.plugin.deregisterDataHandler()
-        self.plugin.unregisterProducer()
+        while self._giveBacks:
+            self._giveBacks.pop(0)()
 
     def _cbDetails(self, reply: bytes) -> Account:
-        try:
-            details = ildcp.decodeResponse(reply)
-        except StreamError:
-            self._giveBack()
-            raise
+        details = ildcp.decodeResponse(reply)
         self.address = details.address
         if self.assetCode is None:
             self.assetCode, self.assetScale = details.assetCode, details.assetScale
         return self
 
     def close(self) -> Deferred[None]:
-        """End all connections, give the plugin's slots back and disconnect it."""
+        """
+        End all connections, give the plugin's slots back and disconnect it.
+
+        Whoever waits for the account to open is told that it was cancelled.
+        """
         for connection in list(self.connections):
             connection.abort("the account was closed")
+        if self._connecting is not None:
+            self._connecting.cancel()
         self._giveBack()
         done: Deferred[None] | None = self.plugin.disconnect()
         return done if done is not None else succeed(None)

@@ -105,6 +105,52 @@ class OpenTests(AccountTestCase):
         account = self.open(assetCode="EUR", assetScale=6)
         self.assertEqual((account.assetCode, account.assetScale), ("EUR", 6))
 
+    def test_closedWhileItConnects(self) -> None:
+        """Nothing is opened any more that was closed meanwhile, whenever the plugin connects."""
+        connecting: Deferred[None] = Deferred()
+        self.patch(self.plugin, "connect", lambda: connecting)
+        account = Account(self.clock, self.plugin, address="test.told")
+        first, second = account.whenOpen(), account.whenOpen()
+        closed = account.close()
+        self.failureResultOf(first, CancelledError)
+        self.failureResultOf(second, CancelledError)
+        connecting.callback(None)
+        run(self.clock)
+        self.successResultOf(closed)
+        # The plugin has its slots.
+        self.plugin.registerDataHandler(lambda data: b"")
+        self.plugin.registerProducer(account, True)
+
+    def test_closedWhileItAsks(self) -> None:
+        """The same while it asks its parent who it is."""
+        self.other.connect()
+        self.patch(self.plugin, "sendData", lambda data: Deferred())
+        account = Account(self.clock, self.plugin, wallClock=self.clock.seconds)
+        waiting = account.whenOpen()
+        run(self.clock)
+        self.assertNoResult(waiting)
+        account.close()
+        self.failureResultOf(waiting, CancelledError)
+        self.plugin.registerDataHandler(lambda data: b"")
+        self.assertEqual(account.address, "")
+
+    def test_othersSlots(self) -> None:
+        """An account that cannot open, or was closed, takes nothing from who has the plugin."""
+        first = self.open()
+        second = Account(self.clock, self.plugin, address="test.told")
+        self.failureResultOf(second.whenOpen(), LocalError)
+        self.patch(self.plugin, "disconnect", lambda: None)
+        self.successResultOf(second.close())
+        run(self.clock)
+        self.other.connect()
+        replied = self.other.sendData(prepareTo(first.address + ".x"))
+        run(self.clock)
+        reply = decodeReply(self.successResultOf(replied))
+        assert isinstance(reply, Reject)
+        self.assertEqual(reply.code, "F02")  # of the account; without a handler it were T01
+        # What is full pauses the first, still.
+        self.assertRaises(LocalError, self.plugin.registerProducer, second, True)
+
     def test_badAddress(self) -> None:
         """An address that is none is refused."""
         self.assertRaises(LocalError, Account, self.clock, self.plugin, address="not an address")
