@@ -103,6 +103,7 @@ class StreamServer(CredentialsMaker):
         self._budget = ByteBudget(checkAmount("byteBudget", byteBudget))
         self._configuration = configure(options, isServer=True)
         self._factory: ProtocolFactory | None = None
+        self._listening: Deferred[Account] | None = None
         self._closesAccount = closesAccount
         self._isStopping = False
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
@@ -121,9 +122,11 @@ class StreamServer(CredentialsMaker):
         checkFactory(factory)
         self.account._setServer(self._receivePrepare)
         self._factory = factory
-        return self.account.whenOpen().addCallbacks(self._cbOpen, self._ebOpen)
+        listening = self._listening = self.account.whenOpen()
+        return listening.addCallbacks(self._cbOpen, self._ebOpen)
 
     def _cbOpen(self, account: Account) -> StreamPort:
+        self._listening = None
         if self._configuration.sourceAssetCode is None:
             self._configuration = replace(
                 self._configuration,
@@ -135,7 +138,7 @@ class StreamServer(CredentialsMaker):
         return StreamPort(self)
 
     def _ebOpen(self, failure: Failure) -> Failure:
-        self._factory = None
+        self._factory = self._listening = None
         self.account._setServer(None)
         return failure
 
@@ -144,8 +147,12 @@ class StreamServer(CredentialsMaker):
         Accept no connections more, and close those there are in good order, which takes as long
         as their clients take what was written and offered.
 
-        @return: fires when they are closed; at once if it does not listen.
+        @return: fires when they are closed; at once if it does not listen, or not yet: L{listen}
+            is cancelled then.
         """
+        if self._listening is not None:
+            self._listening.cancel()
+            return self.account.close() if self._closesAccount else succeed(None)
         factory = self._factory
         if factory is None or self._isStopping:
             return succeed(None) if factory is None else self._whenStopped()

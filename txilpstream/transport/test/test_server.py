@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort
 from zope.interface.verify import verifyObject
 
@@ -47,6 +48,28 @@ class ServerTests(ConnectedTestCase):
         verifyObject(IListeningPort, self.port)
         self.port.startListening()
         self.assertEqual(self.port.getHost().address, "test.right")
+
+    def test_stoppedBeforeItListens(self) -> None:
+        """It may be given up while its account is opening, and tried again."""
+        plugin, _ = memoryPair(self.clock)
+        connecting: Deferred[None] = Deferred()
+        connect = plugin.connect
+        plugin.connect = lambda: connecting  # type: ignore[method-assign]
+        account = Account(self.clock, plugin, address="test.slow", wallClock=self.clock.seconds)
+        server = StreamServer(account)
+        factory = Recorders()
+        listening = server.listen(factory)
+        self.successResultOf(server.stopListening())
+        self.failureResultOf(listening, CancelledError)
+        self.assertEqual(factory.numPorts, 0)
+        connecting.callback(None)
+        self.run_()
+        self.assertEqual(factory.numPorts, 0)
+        plugin.connect = connect  # type: ignore[method-assign]
+        port = self.after(server.listen(factory))
+        self.assertEqual(factory.numPorts, 1)
+        self.after(port.stopListening())
+        self.assertEqual(factory.numPorts, 0)
 
     def test_options(self) -> None:
         """Secrets and options that are not valid are refused."""
