@@ -231,9 +231,11 @@ class Receiver:
         incoming = Incoming(prepare, packet)
         if packet is None:
             return incoming
-        if not state.hasAnswered:
+        if state.hasAnswered:
+            state.heardAt = now
+        else:
             self._first = prepare.data[:IV_LENGTH]
-        state.authentic(now)
+            state.authentic(now)
         incoming.fulfillment = fulfillmentOf(prepare, packet, self._keys)
         if state.isClosed:
             incoming.data = [frame for frame in packet.frames if isinstance(frame, StreamData)]
@@ -370,7 +372,18 @@ class Receiver:
             frames.append(ConnectionClose(state.closeCode, state.closeMessage))
         else:
             addLimits(state, packet, frames)
-        return self._reply(incoming, packet, parts is not None, frames)
+        plain = encodePacket(
+            packet.sequence,
+            REJECT if parts is None else FULFILL,
+            incoming.prepare.amount,
+            fit(frames),
+            state.configuration.padTo,
+        )
+        state.encrypted += 1
+        data = self._keys.seal(plain, self._randomBytes(IV_LENGTH))
+        if parts is None:
+            return rejectWith("F99", data=data)
+        return encodeFulfill(incoming.fulfillment, data)
 
     def _take(self, incoming: Incoming, parts: list[tuple[SessionStream, int]], now: float) -> None:
         """Credit the money and keep the data."""
@@ -406,27 +419,6 @@ class Receiver:
                 FRAME_HANDLERS[type(frame)](self._state, frame)
         if self._state.earlyCloses:
             self._state.endEarlyClosed()
-
-    def _reply(
-        self,
-        incoming: Incoming,
-        packet: StreamPacket,
-        isTaken: bool,
-        frames: list[Frame | bytes],
-    ) -> bytes:
-        state = self._state
-        plain = encodePacket(
-            packet.sequence,
-            FULFILL if isTaken else REJECT,
-            incoming.prepare.amount,
-            fit(frames),
-            state.configuration.padTo,
-        )
-        state.encrypted += 1
-        data = self._keys.seal(plain, self._randomBytes(IV_LENGTH))
-        if isTaken:
-            return encodeFulfill(incoming.fulfillment, data)
-        return rejectWith("F99", data=data)
 
 
 # --- What a packet may ----------------------------------------------------------------------------
