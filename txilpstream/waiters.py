@@ -9,13 +9,13 @@ began, and each is called at most once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-__all__ = ["Timer", "Waiters", "atMost"]
+__all__ = ["SHORTEST_WAIT", "Timer", "Waiters", "atMost"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,10 @@ def atMost(seconds: float, wait: Deferred[Any], reactor: IReactorTime) -> Deferr
     return DeferredList([wait], consumeErrors=True)
 
 
+SHORTEST_WAIT: Final = 0.0005
+"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
+
+
 class Timer:
     """
     A delayed call whose moment may be moved.
@@ -82,12 +86,13 @@ class Timer:
     @ivar isSet: whether it will call.
     """
 
-    __slots__ = ("_call", "_function", "_reactor")
+    __slots__ = ("_call", "_function", "_moment", "_reactor")
 
     def __init__(self, reactor: IReactorTime, function: Callable[[], object]) -> None:
         self._reactor = reactor
         self._function = function
         self._call: IDelayedCall | None = None
+        self._moment = 0.0
 
     @property
     def isSet(self) -> bool:
@@ -97,6 +102,18 @@ class Timer:
         """Call so many seconds from now, and not when it was said before."""
         self.stop()
         self._call = self._reactor.callLater(delay, self._fire)
+
+    def moveTo(self, moment: float | None, clock: Callable[[], float]) -> None:
+        """
+        Call at this moment or, if that was said since it last did, an earlier one; None for never.
+
+        @param clock: tells the time that the moments are of.
+        """
+        if moment is None:
+            self.stop()
+        elif self._call is None or moment < self._moment:
+            self.set(max(SHORTEST_WAIT, moment - clock()))
+            self._moment = moment
 
     def stop(self) -> None:
         """Do not call."""

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txilpstream.waiters import Timer, Waiters, atMost
+from txilpstream.waiters import SHORTEST_WAIT, Timer, Waiters, atMost
 
 
 class WaitersTests(SynchronousTestCase):
@@ -151,3 +151,33 @@ class TimerTests(SynchronousTestCase):
         self.clock.pump([1, 1])
         self.assertEqual(self.called, [1, 2])
         timer.stop()
+
+    def moveTo(self, moment: float | None) -> None:
+        """Say a moment, of a clock that is an hour ahead."""
+        ahead = None if moment is None else moment + 3600
+        self.timer.moveTo(ahead, lambda: self.clock.seconds() + 3600)
+
+    def test_earliest(self) -> None:
+        """Of moments the earliest holds, once."""
+        for moment in (2.0, 1.0, 3.0):
+            self.moveTo(moment)
+        self.clock.pump([0.9, 0.1, 1, 1])
+        self.assertEqual(self.called, [1])
+        self.moveTo(5)
+        self.clock.pump([1, 1])
+        self.assertEqual(self.called, [1, 5])
+
+    def test_never(self) -> None:
+        """None is no moment, and may be said twice."""
+        for moment in (2.0, None, None):
+            self.moveTo(moment)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_past(self) -> None:
+        """A moment that is past is not quite at once: others get their turn."""
+        self.clock.advance(5)
+        self.moveTo(1)
+        self.clock.advance(0)
+        self.assertEqual(self.called, [])
+        self.clock.advance(SHORTEST_WAIT)
+        self.assertEqual(len(self.called), 1)

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import NoProtocol
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,19 +30,16 @@ from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.transport.account import Account
 from txilpstream.transport.protocol import checkFactory
 from txilpstream.transport.stream import Stream, StreamAddress, StreamQueues
-from txilpstream.waiters import Waiters
+from txilpstream.waiters import Timer, Waiters
 from txilpstream.wire.ilp import Prepare
 
-__all__ = ["EVENT_HANDLERS", "StreamConnection", "Timer"]
+__all__ = ["EVENT_HANDLERS", "StreamConnection"]
 
 _log = Logger()
 
 PACKETS_PER_TURN: Final = 64
 """Packets that leave in one turn of the reactor: others want their turn too. One with data counts
 as one more for each 8 KiB, and to ask sixteen pull producers as one."""
-
-SHORTEST_WAIT: Final = 0.0005
-"""Seconds: a timer that is due at once would starve the reactor if nothing came of it."""
 
 
 class StreamConnection:
@@ -109,7 +105,7 @@ class StreamConnection:
         self._policy = policy
         self._onEnd = onEnd
         self._queues = StreamQueues()
-        self._timer = Timer(account, self._timeout)
+        self._timer = Timer(account.reactor, self._timeout)
         self._isCollecting = False
         self._opening: Waiters[StreamConnection] = Waiters()
         self._closing: Waiters[None] = Waiters()
@@ -248,7 +244,7 @@ class StreamConnection:
                 break
         else:
             self.account._wake(self)
-        self._timer.moveTo(self.session.nextTimeout())
+        self._timer.moveTo(self.session.nextTimeout(), self.account.now)
 
     def _pump(self, most: int) -> int:
         """
@@ -510,41 +506,3 @@ EVENT_HANDLERS: Final[Mapping[type, Callable[[StreamConnection, Any], None]]] = 
     events.StreamClosed: _toStream(lambda stream, event: stream._closed(event.error, event.held)),
     events.ConnectionClosed: StreamConnection._connectionClosed,
 }
-
-
-class Timer:
-    """Calls a function at the earliest of the moments that it was told since it last did."""
-
-    __slots__ = ("_account", "_call", "_function", "_moment")
-
-    def __init__(self, account: Account, function: Callable[[], None]) -> None:
-        """
-        @param account: whose clock the moments are of.
-        """
-        self._account = account
-        self._function = function
-        self._call: IDelayedCall | None = None
-        self._moment = 0.0
-
-    def moveTo(self, moment: float | None) -> None:
-        """Call at this moment, None for never, or earlier if that was told before."""
-        if moment is None:
-            self.stop()
-            return
-        if self._call is not None:
-            if self._moment <= moment:
-                return
-            self._call.cancel()
-        delay = max(SHORTEST_WAIT, moment - self._account.now())
-        self._moment = moment
-        self._call = self._account.reactor.callLater(delay, self._fire)
-
-    def stop(self) -> None:
-        """Call no more."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def _fire(self) -> None:
-        self._call = None
-        self._function()

@@ -5,6 +5,7 @@ The subcommand C{hub}: runs a connector for this machine, and says in the end wh
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from txilpstream.cli.commands.serve import addSettings, portsOf, readSettings
@@ -34,15 +35,6 @@ def _check(options: Namespace) -> None:
         raise LocalError("neither --btp nor --http says where to listen: nobody could come")
 
 
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Forward packets until somebody has had enough.
-
-    @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
-    """
-    return runChecked("hub", _check, main, options, stdout, stderr, isTalkative=True)
-
-
 async def main(
     reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
@@ -68,3 +60,7 @@ async def main(
     await local.stop()
     say.accounts(local.hub.accounts.values())
     return 0
+
+
+run: Final = partial(runChecked, "hub", _check, main, isTalkative=True)
+"""Forward packets until somebody has had enough: 0, or 1 if it cannot start, 2 for bad options."""

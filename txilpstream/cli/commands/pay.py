@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from txilpstream.amounts import Asset
@@ -68,15 +69,6 @@ def _check(options: Namespace) -> None:
     checkTerms(options)
     readStandardInput(options)
     options.data = _readData(options.data)
-
-
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Make the payment.
-
-    @return: 0 if it is paid in full, 1 if not, 2 for options that are not valid.
-    """
-    return runChecked("pay", _check, main, options, stdout, stderr)
 
 
 async def main(
@@ -192,3 +184,7 @@ def _complain(result: PaymentResult, reason: str, stderr: TextIO) -> None:
         print(f"  {result.inDoubt:,} in doubt: no answer ever came for them", file=stderr)
     for reject in result.rejects:
         print(f"  {reject}", file=stderr)
+
+
+run: Final = partial(runChecked, "pay", _check, main)
+"""Make the payment: 0 if it is paid in full, 1 if not, 2 for options that are not valid."""

@@ -11,6 +11,7 @@ import json
 import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -66,15 +67,6 @@ def addArguments(parser: ArgumentParser) -> None:
     addPluginArguments(parser)
 
 
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Send packets.
-
-    @return: 0 if one came to the address, 1 if not, 2 for options that are not valid.
-    """
-    return runChecked("ping", _read, main, options, stdout, stderr)
-
-
 def _read(options: Namespace) -> tuple[str, int, float]:
     """
     Address, count and time limit.
@@ -89,11 +81,7 @@ def _read(options: Namespace) -> tuple[str, int, float]:
 async def main(
     reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
-    """
-    Do it.
-
-    @return: the exit status.
-    """
+    """Do it, and give the exit status."""
     address, count, timeout = _read(options)
     from twisted.internet.task import deferLater
 
@@ -156,3 +144,7 @@ async def _send(account: Account, address: str, timeout: float) -> Echo:
     isReached = isThere or (code[0] != "T" and code not in _ON_THE_WAY)
     name = ERROR_NAMES.get(code, "")
     return Echo(code, name, reply.triggeredBy, milliseconds, isReached)
+
+
+run: Final = partial(runChecked, "ping", _read, main)
+"""Send packets: 0 if one came to the address, 1 if not, 2 for options that are not valid."""

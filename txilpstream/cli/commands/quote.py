@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from txilpstream.cli.options import (
@@ -39,23 +40,10 @@ def _check(options: Namespace) -> None:
     readStandardInput(options)
 
 
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Ask.
-
-    @return: 0 if there is an answer, 1 if not, 2 for options that are not valid.
-    """
-    return runChecked("quote", _check, main, options, stdout, stderr)
-
-
 async def main(
     reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
-    """
-    Do it.
-
-    @return: the exit status.
-    """
+    """Do it, and give the exit status."""
     from txilpstream.cli.destination import makePlugin, reach
     from txilpstream.cli.run import within
     from txilpstream.payments.quote import QUOTE_TIMEOUT, quote
@@ -89,3 +77,7 @@ def _print(quote: Quote, source: Asset | None, stdout: TextIO) -> None:
     ]
     for name, value in rows:
         print(f"{name:<24}{value}", file=stdout)
+
+
+run: Final = partial(runChecked, "quote", _check, main)
+"""Ask: 0 if there is an answer, 1 if not, 2 for options that are not valid."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from base64 import b64encode
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from txilpstream.cli.options import addPluginArguments
@@ -36,15 +37,6 @@ def addArguments(parser: ArgumentParser) -> None:
         "--secret-file", metavar="PATH", help="the secret of addresses that outlive this command"
     )
     addPluginArguments(parser)
-
-
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Receive until the limit is reached, or somebody has had enough.
-
-    @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
-    """
-    return runChecked("receive", _readLimit, main, options, stdout, stderr)
 
 
 def _readLimit(options: Namespace) -> int | None:
@@ -101,3 +93,7 @@ async def main(
         await account.close()
     say.ended(accounts.total, accounts.size, b64encode(kept).decode("ascii"))
     return 0
+
+
+run: Final = partial(runChecked, "receive", _readLimit, main)
+"""Receive until the limit is reached: 0, or 1 if it cannot start, 2 for bad options."""

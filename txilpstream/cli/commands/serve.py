@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from twisted.internet.address import UNIXAddress
@@ -79,15 +80,6 @@ def portsOf(local: LocalHub) -> dict[str, str]:
     return {kind: portOf(port) for kind, port in ports.items() if port is not None}
 
 
-def run(options: Namespace, stdout: TextIO, stderr: TextIO) -> int:
-    """
-    Receive until somebody has had enough.
-
-    @return: 0 in the end, 1 if it cannot start, 2 for options that are not valid.
-    """
-    return runChecked("serve", readSettings, main, options, stdout, stderr, isTalkative=True)
-
-
 async def main(
     reactor: Any, options: Namespace, running: Running, stdout: TextIO, stderr: TextIO
 ) -> int:
@@ -131,3 +123,7 @@ def _announce(service: ReceiverService, say: Any) -> None:
     if local is not None:
         ports |= portsOf(local)
     say.listening(account, ports, service.settings)
+
+
+run: Final = partial(runChecked, "serve", readSettings, main, isTalkative=True)
+"""Receive until somebody has had enough: 0, or 1 if it cannot start, 2 for bad options."""

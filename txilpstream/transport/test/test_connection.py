@@ -6,22 +6,18 @@ from typing import Any, get_args
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, PeerError
 from txilpstream.interfaces import IPaymentPolicy, NotSent, PaymentError, PaymentRequest
-from txilpstream.plugins.memory import memoryPair
 from txilpstream.session import events
 from txilpstream.test.conformance.base import TappedTestCase
 from txilpstream.test.support.connected import ConnectedTestCase, HalfRecorder, Recorders
-from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
 from txilpstream.transport import connection as connectionModule
-from txilpstream.transport.account import Account
-from txilpstream.transport.connection import EVENT_HANDLERS, SHORTEST_WAIT, Timer
+from txilpstream.transport.connection import EVENT_HANDLERS
 from txilpstream.wire.frames import StreamData
 from txilpstream.wire.ilp import Reject
 
@@ -651,47 +647,3 @@ class EventTests(ConnectedTestCase):
         stream._closed(None)
         stream._ended()
         self.assertEqual(near.happened, ["made", "lost"])
-
-
-class TimerTests(VirtualTestCase):
-    """One timer that is moved only to earlier moments."""
-
-    def setUp(self) -> None:
-        """A timer that writes down when it fired."""
-        self.clock = Clock()
-        account = Account(self.clock, memoryPair(self.clock)[0], wallClock=self.clock.seconds)
-        self.fired: list[float] = []
-        self.timer = Timer(account, lambda: self.fired.append(self.clock.seconds()))
-
-    def test_once(self) -> None:
-        """It fires once at its moment."""
-        self.timer.moveTo(2.0)
-        self.clock.advance(1.9)
-        self.assertEqual(self.fired, [])
-        self.clock.pump([0.1, 5])
-        self.assertEqual(self.fired, [2.0])
-
-    def test_earlier(self) -> None:
-        """An earlier moment counts, a later one does not."""
-        self.timer.moveTo(2.0)
-        self.timer.moveTo(1.0)
-        self.timer.moveTo(3.0)
-        self.clock.pump([1, 1, 1])
-        self.assertEqual(self.fired, [1.0])
-
-    def test_never(self) -> None:
-        """It can be stopped, twice too."""
-        self.timer.moveTo(2.0)
-        self.timer.moveTo(None)
-        self.timer.moveTo(None)
-        self.timer.stop()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_past(self) -> None:
-        """A moment that is past is not quite at once: others get their turn."""
-        self.clock.advance(5)
-        self.timer.moveTo(1.0)
-        self.clock.advance(0)
-        self.assertEqual(self.fired, [])
-        self.clock.advance(SHORTEST_WAIT)
-        self.assertEqual(len(self.fired), 1)
