@@ -271,6 +271,19 @@ class TokenTests(RoundTestCase):
         self.assertTrue(adaptive.has(unit, moment))
 
 
+class CountTests(RoundTestCase):
+    """When time begins to count."""
+
+    def test_once(self) -> None:
+        """What counts already is not begun again: nothing that has gathered is lost."""
+        self.rate.use(self.rate.available(self.now, 1.0), self.now, 1.0)
+        self.now += ROUND
+        gathered = self.rate.available(self.now, 1.0)
+        self.assertGreater(gathered, 0)
+        self.rate.start(self.now)
+        self.assertEqual(self.rate.available(self.now, 1.0), gathered)
+
+
 class IdleTests(RoundTestCase):
     """An old rate is worth half."""
 
