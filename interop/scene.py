@@ -139,7 +139,7 @@ class SceneTestCase(TestCase):
             http=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
         )
         await self.local.start()
-        self.addCleanup(self.local.close)
+        self.addCleanup(self.local.stop)
 
     def tearDown(self) -> None:
         self.hub.checkInvariants()
@@ -214,7 +214,7 @@ class SceneTestCase(TestCase):
             reactor, self.hub, btp=TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         )
         await self.local.start()
-        self.addCleanup(self.local.close)
+        self.addCleanup(self.local.stop)
 
     async def accountBehind(
         self, name: str, *hops: Hop, options: AccountOptions | None = None

@@ -88,7 +88,7 @@ class ClientTests(PathTestCase):
         door = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         closed = LocalHub(reactor, self.hub, btp=door, isOpen=False)
         await closed.start()
-        self.addCleanup(closed.close)
+        self.addCleanup(closed.stop)
         closed.addAccount("payee", token="right")
         where = f"btp+ws://:{{}}@127.0.0.1:{closed.btpPort.getHost().port}"
         stranger = self.node("server.js", where.format("wrong"))

@@ -91,7 +91,7 @@ class PayScene(SceneTestCase):
         """Our server on an account."""
         payee = Payee(account, **options)
         await payee.server.listen(payee)
-        self.addCleanup(payee.server.stop)
+        self.addCleanup(payee.server.stopListening)
         return payee
 
     async def payee(self, options: AccountOptions | None = None, **serverOptions: Any) -> Payee:

@@ -117,7 +117,7 @@ class ReceiverAnswersTests(ReceiverScene):
             self.assertEqual(requests[-1].connectionTag, f"invoice-{again}")
             self.assertEqual(verifier.accept(result.receipt, time.time()), 1000)
             if again == 1:
-                await server.stop()
+                await server.stopListening()
                 other = StatelessReceiver(
                     account,
                     self.secret,
