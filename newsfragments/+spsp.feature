@@ -1,1 +1,1 @@
-Payment pointers and SPSP: ``txilpstream.spsp.resolve`` turns a pointer or a URL into ``Credentials``, ``txilpstream.spspserver`` serves them over HTTP, and ``Credentials`` are read from an incoming payment of Open Payments and written and read as JSON.
+Payment pointers and SPSP: ``resolve`` turns a pointer or a URL into ``Credentials``, ``SPSPServer`` and ``SPSPResource`` serve them over HTTP, and ``Credentials`` are read from an incoming payment of Open Payments and written and read as JSON.

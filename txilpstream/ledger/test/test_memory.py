@@ -96,18 +96,18 @@ class MemoryTotalsTests(SynchronousTestCase):
     def test_countsStanding(self, steps: list[tuple[bool, int, int]]) -> None:
         """The total is what the packets brought of which a credit stands."""
         totals = MemoryTotals()
-        standing: dict[int, list[int]] = {}
+        uncancelled: dict[int, list[int]] = {}
         for isCredit, packet, amount in steps:
             packetID = bytes([packet])
             if isCredit:
-                standing.setdefault(packet, []).append(amount)
+                uncancelled.setdefault(packet, []).append(amount)
                 totals.credit("a", 1, amount, packetID)
             else:
                 totals.revoke("a", 1, packetID)
-                credits = standing.get(packet, [])
+                credits = uncancelled.get(packet, [])
                 if len(credits) == 1:
-                    del standing[packet]
+                    del uncancelled[packet]
                 elif credits:
                     credits.pop()
-            expected = sum(credits[0] for credits in standing.values())
+            expected = sum(credits[0] for credits in uncancelled.values())
             self.assertEqual(totals.total("a"), expected)

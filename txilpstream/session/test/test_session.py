@@ -404,14 +404,14 @@ class AskingTests(SynchronousTestCase):
     """A question changes nothing, and gives the same when it is asked again."""
 
     def setUp(self) -> None:
-        self.controls: list[JointControl] = []
+        self.made: list[JointControl] = []
 
     def makeControl(self, configuration: SessionConfiguration) -> JointControl:
         """The control that there is without it, and known here."""
         control = JointControl(
             configuration.maximumPacketAmount, configuration.maximumPacketsPerSecond
         )
-        self.controls.append(control)
+        self.made.append(control)
         return control
 
     def pair(self, client: dict[str, Any] | None = None, **server: Any) -> Pair:
@@ -429,7 +429,7 @@ class AskingTests(SynchronousTestCase):
             answers += [session.isFull(stream), money.unsent, money.peerRoom, money.probeable]
             answers += [stream.isDrained, stream.isOver]
         smallest = session.exchangeRate.smallest
-        for control in self.controls:
+        for control in self.made:
             answers += [control.isAllowed(now), control.readyAt(), control.larger(now)]
             answers += [control.packetRate, control.moneyRate, control.mostPerPacket(smallest)]
             for inFlight in (0, 10_000, 10**12):
@@ -474,7 +474,7 @@ class AskingTests(SynchronousTestCase):
         pair.client.session.sendMoney(streamID, 20_000_000)
         pair.client.session.sendData(streamID, bytes(100_000))
         self.play(pair)
-        self.assertIsNotNone(self.controls[0].moneyRate)
+        self.assertIsNotNone(self.made[0].moneyRate)
         self.assertGreater(settled(pair.client), 0)
 
     def test_blocked(self) -> None:

@@ -128,11 +128,11 @@ class WindowTests(LiquidityTestCase):
     def test_nothingPasses(self) -> None:
         """A packet that never fits becomes smaller each round."""
         self.refuse(1000, 7000)
-        windows = []
+        sizes = []
         for _ in range(5):
             self.now += 2 * ROUND
             for _ in range(6):
                 self.refuse(1000)
-            windows.append(self.window())
-        self.assertEqual(windows, sorted(windows, reverse=True))
-        self.assertLess(windows[-1], 4000 / 20)
+            sizes.append(self.window())
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+        self.assertLess(sizes[-1], 4000 / 20)
