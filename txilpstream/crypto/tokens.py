@@ -1,5 +1,6 @@
 """
-The address tokens of other implementations, so that a server secret can move here.
+Address tokens in every format that is read, those of other implementations too, so that a server
+secret can move here.
 
 Whoever had a server secret elsewhere has clients with addresses that were made there, and these
 stay good: the address names its format only by its length and by the key that opens it. There are

@@ -22,7 +22,7 @@ from txilpstream.session.rateprobe import RateProbe
 from txilpstream.session.sender import Sender
 from txilpstream.session.state import SessionState
 from txilpstream.wire.frames import ConnectionMaxData, StreamClose, StreamData
-from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply
+from txilpstream.wire.ilp import FULFILL, REJECT, Reject, decodeReply, isTemporary
 from txilpstream.wire.packet import StreamPacket, decodePacket
 
 __all__ = ["Acknowledgements"]
@@ -363,7 +363,7 @@ class Acknowledgements:
         if code == "F08" and sent.amount:
             if not isHopeful:
                 path.retryPolicy.sleep(now, 1.0)
-        elif code[0] == "T":
+        elif isTemporary(code):
             if code == "T01" and sent.sentAt > self._passedAt:
                 self._sleep(now)  # it lowers no rate, and so no round would ever end
             elif not isHopeful:

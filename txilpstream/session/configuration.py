@@ -1,7 +1,9 @@
 """
 Every limit of a session, with its unit and its reason.
 
-Each is checked when the configuration is made, which does not change afterwards.
+Each is checked when the configuration is made, which does not change afterwards. What an
+application may set is said in four places here: what it means, its default, its check, and its type
+in L{SessionOptions}.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class SessionConfiguration:
     @ivar streamHighWater: bytes written to one stream that have not left yet, from which on its
         producer is paused; 64 KiB are a few packets.
     @ivar connectionHighWater: the same of all streams together, for all producers.
-    @ivar maximumStreamID: what the peer may open at first; 20 is ten streams (RFC 29 3.3).
+    @ivar maximumStreamID: what the peer may open at first; 20 is ten streams (RFC 29 3.3), open at
+        a time: for each that is closed it may open one more.
     @ivar fragmentSize: bytes of application data in one packet.
     @ivar packetExpiry: seconds; 30 is what the live network's nodes hold at most.
     @ivar expirySpread: seconds by which a packet's time may be shorter, at random, so that it tells

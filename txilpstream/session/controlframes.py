@@ -17,6 +17,7 @@ from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.streams.streams import SessionStream, Streams
 from txilpstream.wire.frames import (
+    STREAM_FRAME_TYPES,
     ConnectionAssetDetails,
     ConnectionClose,
     ConnectionDataBlocked,
@@ -38,9 +39,6 @@ __all__ = ["MAX_CONTROLS", "ControlFrames"]
 
 MAX_CONTROLS: Final = 20
 """Control frames in one packet."""
-
-_STREAM_KINDS: Final = range(0x10, 0x18)
-"""The types of all frames that belong to a stream."""
 
 Key = tuple[int, int]
 
@@ -133,7 +131,7 @@ class ControlFrames:
 
     def drop(self, streamID: int) -> None:
         """A stream is gone."""
-        for kind in _STREAM_KINDS:
+        for kind in STREAM_FRAME_TYPES:
             key = (kind, streamID)
             if self._versions.pop(key, None) is not None:
                 self.pending.pop(key, None)

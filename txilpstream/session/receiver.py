@@ -28,6 +28,7 @@ from txilpstream.session.state import SessionState
 from txilpstream.session.streams.flowcontrol import INITIAL_CONNECTION_CREDIT, INITIAL_STREAM_CREDIT
 from txilpstream.session.streams.streams import CLOSING, PEER_MAX_STREAM_ID, SessionStream
 from txilpstream.wire.frames import (
+    STREAM_FRAME_TYPES,
     ConnectionClose,
     ConnectionNewAddress,
     Frame,
@@ -82,10 +83,12 @@ OVER_LIMIT_TIMEOUT: Final = 10.0
 FIRST_SEQUENCES: Final = 16
 """A packet of a lower number that tells an address begins a connection."""
 
-_OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
+OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
+"""Frames with which a peer opens a stream."""
+
 _CLOSING: Final = (StreamClose, ConnectionClose)
 
-_TOUCHING: Final = frozenset(range(0x10, 0x17))
+_TOUCHING: Final = STREAM_FRAME_TYPES - {StreamReceipt.type}
 """Frames that name a stream; a receipt asks for no answer about it."""
 
 
@@ -251,7 +254,7 @@ class Receiver:
         state = self._state
         streams = state.streams.open
         for frame in packet.frames:
-            if isinstance(frame, _OPENING) and frame.streamID not in streams:
+            if isinstance(frame, OPENING) and frame.streamID not in streams:
                 self._open(incoming, frame.streamID)
             if isinstance(frame, StreamMoney):
                 incoming.money.append(frame)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SessionKeys
@@ -22,6 +21,7 @@ from txilpstream.errors import ErrorCode
 from txilpstream.session.configuration import MAX_FRAGMENT_SIZE
 from txilpstream.session.receiver import (
     LONGEST_REASON,
+    OPENING,
     UNEXPECTED,
     BrokenFrames,
     fulfillmentOf,
@@ -37,8 +37,6 @@ from txilpstream.wire.frames import (
     Frame,
     StreamClose,
     StreamData,
-    StreamMaxData,
-    StreamMaxMoney,
     StreamMoney,
     StreamReceipt,
 )
@@ -52,8 +50,6 @@ from txilpstream.wire.packet import (
 )
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "recognise"]
-
-_OPENING: Final = (StreamMoney, StreamData, StreamMaxMoney, StreamMaxData)
 
 
 @dataclass(slots=True, frozen=True)
@@ -254,7 +250,7 @@ def _hear(found: StatelessPacket) -> None:
     money: list[StreamMoney] = []
     data: list[bytes] = []
     for frame in found.packet.frames:
-        if isinstance(frame, _OPENING):
+        if isinstance(frame, OPENING):
             wrong = _wrongID(frame.streamID, found._terms.maximumStreamID)
             if wrong is not None:
                 found.closeCode, found.closeMessage = wrong

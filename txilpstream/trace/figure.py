@@ -20,12 +20,15 @@ from txilpstream.trace.series import TraceData
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SUFFIXES", "checkSuffix", "drawFigure", "render"]
+__all__ = ["PANELS", "SUFFIXES", "checkSuffix", "drawFigure", "render"]
 
 SUFFIXES: Final = (".svg", ".png", ".pdf", ".html")
 """What a picture's file may end with."""
 
-_SIZE: Final = (12.5, 13.0)
+PANELS: Final = (drawAmounts, drawFlight, drawRejects, drawDelivery)
+"""What draws each panel, from above; how to read them is in C{page}."""
+
+_SIZE: Final = (12.5, 3.25 * len(PANELS))
 """Inches."""
 
 _SETTINGS: Final[Any] = {
@@ -95,7 +98,7 @@ def render(data: TraceData, suffix: str) -> bytes:
 
 def drawFigure(data: TraceData) -> Figure:
     """
-    Draw the four panels; L{render} makes the settings that they look best with.
+    Draw the panels; L{render} makes the settings that they look best with.
 
     @raise ImportError: if there is no matplotlib.
     """
@@ -103,20 +106,19 @@ def drawFigure(data: TraceData) -> Figure:
     from matplotlib.ticker import FuncFormatter
 
     figure = Figure(figsize=_SIZE)
-    panels = figure.subplots(4, 1, sharex=True)
+    panels = figure.subplots(len(PANELS), 1, sharex=True)
     figure.subplots_adjust(left=0.105, right=0.72, top=0.895, bottom=0.045, hspace=0.42)
     for text, height, size, weight in (
         (title(data), 0.978, 15, "bold"),
         (headline(data), 0.957, 10.5, "normal"),
     ):
         figure.text(0.105, height, text, size=size, weight=weight, va="center")
-    drawAmounts(panels[0], data)
-    drawFlight(panels[1], data)
-    drawRejects(panels[2], data)
-    drawDelivery(panels[3], data)
+    for draw, panel in zip(PANELS, panels, strict=True):
+        draw(panel, data)
+    last = panels[-1]
     seconds = data.end - data.start or 1.0
-    panels[3].set_xlim(data.start - seconds * 0.01, data.start + seconds * 1.01)
-    panels[3].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    last.set_xlim(data.start - seconds * 0.01, data.start + seconds * 1.01)
+    last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     started = startText(data)
-    panels[3].set_xlabel("seconds since the first event" + (f" ({started})" if started else ""))
+    last.set_xlabel("seconds since the first event" + (f" ({started})" if started else ""))
     return figure

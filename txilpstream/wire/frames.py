@@ -26,6 +26,7 @@ from txilpstream.wire.oer import (
 
 __all__ = [
     "FRAME_TYPES",
+    "STREAM_FRAME_TYPES",
     "ConnectionAssetDetails",
     "ConnectionClose",
     "ConnectionDataBlocked",
@@ -221,6 +222,11 @@ FRAME_TYPES: Final[dict[int, type[Frame]]] = {
     )
 }
 """The frame classes by their number on the wire."""
+
+STREAM_FRAME_TYPES: Final = frozenset(
+    kind for kind, frame in FRAME_TYPES.items() if "streamID" in frame.__slots__
+)
+"""The numbers of those that belong to a stream."""
 
 
 def _text(value: str) -> bytes:

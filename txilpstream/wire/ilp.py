@@ -36,6 +36,7 @@ __all__ = [
     "encodeReject",
     "encodeTimestamp",
     "isExpired",
+    "isTemporary",
     "rejectWith",
 ]
 
@@ -72,6 +73,11 @@ ERROR_NAMES: Final[Mapping[str, str]] = {
     "R99": "Application Error",
 }
 """Every code of RFC 27 with its name."""
+
+
+def isTemporary(code: str) -> bool:
+    """Whether a packet that was rejected so may well pass later, as it is (RFC 27 section 3.3)."""
+    return code[0] == "T"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,14 @@ from txilpstream.cli.run import runChecked
 from txilpstream.errors import StreamError
 from txilpstream.service.settings import readAmount
 from txilpstream.wire.address import checkAddress
-from txilpstream.wire.ilp import ERROR_NAMES, Reject, decodeReply, encodePrepare, encodeTimestamp
+from txilpstream.wire.ilp import (
+    ERROR_NAMES,
+    Reject,
+    decodeReply,
+    encodePrepare,
+    encodeTimestamp,
+    isTemporary,
+)
 
 if TYPE_CHECKING:
     from txilpstream.cli.run import Running
@@ -36,7 +43,7 @@ INTERVAL: Final = 1.0
 """Seconds between two packets."""
 
 _ON_THE_WAY: Final = ("F01", "F02", "F08", "R00", "R01", "R02")
-"""Codes that a node on the way gives; so are all that begin with T."""
+"""Codes that a node on the way gives; so are all that are temporary."""
 
 
 @dataclass(slots=True)
@@ -141,7 +148,7 @@ async def _send(account: Account, address: str, timeout: float) -> Echo:
     # A node on the way says who it is; at the address itself somebody without a name may be at home
     # who has no use for a packet like this.
     isThere = code == "F02" and reply.triggeredBy in ("", address)
-    isReached = isThere or (code[0] != "T" and code not in _ON_THE_WAY)
+    isReached = isThere or (not isTemporary(code) and code not in _ON_THE_WAY)
     name = ERROR_NAMES.get(code, "")
     return Echo(code, name, reply.triggeredBy, milliseconds, isReached)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from txilpstream.session.congestion.liquidity import Liquidity
 from txilpstream.session.congestion.maxpacket import MaxPacket
 from txilpstream.session.congestion.pacing import Pacing
+from txilpstream.wire.ilp import isTemporary
 
 __all__ = ["JointControl"]
 
@@ -150,7 +151,7 @@ class JointControl:
         if code == "T01":  # who is to take it cannot be reached, at any rate
             return False
         isLimited = code in ("T05", "T03")
-        isLost = code[0] == "T" and not isLimited
+        isLost = isTemporary(code) and not isLimited
         pacing.answered(sentAt=sentAt, now=now, isLimited=isLimited, isLost=isLost)
         return False
 

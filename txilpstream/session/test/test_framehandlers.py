@@ -6,8 +6,20 @@ from txilpstream.crypto.receipts import signReceipt
 from txilpstream.errors import ErrorCode, PeerError
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
+from txilpstream.session.framehandlers import FRAME_HANDLERS
 from txilpstream.session.test.test_state import StateCase
 from txilpstream.wire import frames
+
+
+class HandlerTests(StateCase):
+    """The table."""
+
+    def test_complete(self) -> None:
+        """Every frame that is decoded is handled, here or where packets are taken."""
+        taken = {frames.StreamMoney, frames.StreamData, frames.StreamClose, frames.ConnectionClose}
+        known = set(frames.FRAME_TYPES.values())
+        self.assertEqual(known - taken - set(FRAME_HANDLERS), set())
+        self.assertLessEqual(set(FRAME_HANDLERS), known)
 
 
 class LimitTests(StateCase):
