@@ -5,16 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from connectors import (
-    PACKET,
-    USD,
-    House,
-    PathTestCase,
-    Talker,
-    httpPlugin,
-    overBTP,
-    overHTTP,
-)
+from connectors import PACKET, USD, House, PathTestCase, Talker, httpPlugin, overBTP, overHTTP
 from processes import freePort
 from twisted.internet.protocol import Factory
 

@@ -14,17 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn, Protocol, TextIO
 
 from txilpstream._version import __version__
-from txilpstream.cli.commands import (
-    decode,
-    demo,
-    hub,
-    pay,
-    ping,
-    plot,
-    quote,
-    receive,
-    serve,
-)
+from txilpstream.cli.commands import decode, demo, hub, pay, ping, plot, quote, receive, serve
 from txilpstream.logs import withoutSecrets
 
 __all__ = ["COMMANDS", "Command", "main"]

@@ -32,15 +32,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from txilpstream.errors import LocalError, wrongType
 
-__all__ = [
-    "URL",
-    "addressOf",
-    "checkToken",
-    "makeEndpoint",
-    "readBTPURL",
-    "readHTTPURL",
-    "readURL",
-]
+__all__ = ["URL", "addressOf", "checkToken", "makeEndpoint", "readBTPURL", "readHTTPURL", "readURL"]
 
 CONNECT_TIME: Final = 10.0
 """Seconds that the network may take to connect; TLS has the rest of the packet's time."""

@@ -41,13 +41,7 @@ from txilpstream.wire.frames import (
     StreamReceipt,
 )
 from txilpstream.wire.ilp import Prepare, encodeFulfill, isExpired, rejectWith
-from txilpstream.wire.packet import (
-    FULFILL,
-    REJECT,
-    StreamPacket,
-    encodePacket,
-    fit,
-)
+from txilpstream.wire.packet import FULFILL, REJECT, StreamPacket, encodePacket, fit
 
 __all__ = ["UNEXPECTED", "StatelessPacket", "StatelessTerms", "recognise"]
 

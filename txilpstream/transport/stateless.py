@@ -27,12 +27,7 @@ from txilpstream.crypto.receipts import MAX_STREAM_ID
 from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenDetails
 from txilpstream.errors import wrongType
 from txilpstream.interfaces import PaymentRequest, Plugin, Reactor, Refusal
-from txilpstream.session.stateless import (
-    UNEXPECTED,
-    StatelessPacket,
-    StatelessTerms,
-    recognise,
-)
+from txilpstream.session.stateless import UNEXPECTED, StatelessPacket, StatelessTerms, recognise
 from txilpstream.transport.account import Account, CredentialsMaker, accountFor
 from txilpstream.waiters import Waiters
 from txilpstream.wire.ilp import Prepare, rejectWith

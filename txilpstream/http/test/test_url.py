@@ -12,13 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from txilpstream.errors import LocalError
-from txilpstream.http.url import (
-    URL,
-    checkToken,
-    makeEndpoint,
-    readBTPURL,
-    readHTTPURL,
-)
+from txilpstream.http.url import URL, checkToken, makeEndpoint, readBTPURL, readHTTPURL
 from txilpstream.test.support.httppeers import Ignorant, connect
 from txilpstream.test.support.strategies import forAll
 

@@ -11,12 +11,7 @@ from txilpstream.amounts import U64_MAX
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.crypto.receipts import Receipt, verifyReceipt
 from txilpstream.errors import ErrorCode, LocalError
-from txilpstream.session.stateless import (
-    UNEXPECTED,
-    StatelessPacket,
-    StatelessTerms,
-    recognise,
-)
+from txilpstream.session.stateless import UNEXPECTED, StatelessPacket, StatelessTerms, recognise
 from txilpstream.test.support.handpeer import NOW, SECRET, Reply
 from txilpstream.test.support.strategies import forAll
 from txilpstream.wire.frames import (

@@ -15,13 +15,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 import txilpstream
 from txilpstream.amounts import U64_MAX
 from txilpstream.errors import DecodeError
-from txilpstream.test.support.strategies import (
-    forAll,
-    mutated,
-    octets,
-    streamPackets,
-    uint64,
-)
+from txilpstream.test.support.strategies import forAll, mutated, octets, streamPackets, uint64
 from txilpstream.wire.frames import (
     FRAME_TYPES,
     ConnectionMaxData,

@@ -20,10 +20,7 @@ from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.interfaces import IPlugin, NotSent
 from txilpstream.plugins.base import tokenMatches
 from txilpstream.plugins.btp.client import BTPClientPlugin
-from txilpstream.plugins.btp.server import (
-    BTPServer,
-    BTPServerPlugin,
-)
+from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
 from txilpstream.plugins.test.test_base import Producer
 from txilpstream.test.support.sockets import Network, RawPeer
 from txilpstream.test.support.strategies import forAll
