@@ -232,10 +232,7 @@ class Session:
         self._endIfDrained()
 
     def abort(
-        self,
-        error: StreamError | None,
-        code: int = ErrorCode.APPLICATION_ERROR,
-        message: str = "",
+        self, error: StreamError | None, code: int = ErrorCode.APPLICATION_ERROR, message: str = ""
     ) -> None:
         """Close the connection now; what was not sent never will be."""
         state = self._state
@@ -420,16 +417,16 @@ class Session:
 
     def withdrawMoney(self, streamID: int, sourceAmount: int) -> int:
         """
-        Take back what was offered and has not left, at most so much; gives how much it was.
+        Take back so much of what was offered: what has not left, and the rest if it comes back.
 
+        @return: how much had not left.
         @raise LocalError: if it is not an amount.
         """
         checkAmount("the amount to withdraw", sourceAmount)
         stream = self._state.streams.open.get(streamID)
         if stream is None:
             return 0
-        taken = min(sourceAmount, stream.moneyOut.unsent)
-        stream.moneyOut.sendMax -= taken
+        taken = stream.moneyOut.recall(sourceAmount)
         self._state.streams.refresh(stream)
         self._state.settleStream(stream)
         return taken

@@ -118,7 +118,14 @@ class MoneyOffers:
                 break
             self.toldDoubt += offer.inDoubt
             done.append(waiting.pop(0))
+        if isInDoubt:  # what is left was that of offers that were given up
+            self.toldDoubt += sourceAmount
         return done
+
+    def giveUp(self, offer: Offer) -> None:
+        """Nobody asks for an offer any more: what others wait for is settled before it."""
+        self.waiting.remove(offer)
+        self.toldDoubt += offer.inDoubt
 
     def resolve(self, sourceAmount: int, minimum: int, claimed: int, isSent: bool) -> int:
         """

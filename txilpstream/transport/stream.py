@@ -357,12 +357,10 @@ class Stream:
         return self._offers.add(sourceAmount, deferred, self._totals.moneyOut.offered)
 
     def _withdraw(self, offer: Offer) -> None:
-        """Take back what has not left of an offer whose owner has given up."""
-        taken = self.connection.session.withdrawMoney(self.streamID, offer.remaining)
-        if self._offers is not None and taken:
-            offer.remaining -= taken
-            if not offer.remaining and offer in self._offers.waiting:
-                self._offers.waiting.remove(offer)
+        """Take back what has not left of an offer whose owner has given up, or comes back."""
+        if self._offers is not None and offer in self._offers.waiting:
+            self._offers.giveUp(offer)
+            self.connection.session.withdrawMoney(self.streamID, offer.remaining)
 
     def _tell(self, offers: list[Offer]) -> None:
         for offer in offers:
@@ -511,10 +509,7 @@ class Stream:
             self._watcher(event)
         if self._offers is not None:
             done = self._offers.settle(
-                event.sourceAmount,
-                event.deliveredMinimum,
-                event.deliveredClaimed,
-                event.isInDoubt,
+                event.sourceAmount, event.deliveredMinimum, event.deliveredClaimed, event.isInDoubt
             )
             if done:
                 self._tell(done)

@@ -32,6 +32,8 @@ class MoneySender:
     @ivar peerMax: what the peer takes in all, in its units; unlimited until it says so.
     @ivar peerReceived: what the peer says it has got; only ever used to send less.
     @ivar isTold: whether the peer has said what it takes.
+    @ivar recalled: what has left and is not to be offered again if it comes back; of all that is
+        under way it is the last to be settled.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class MoneySender:
         "offered",
         "peerMax",
         "peerReceived",
+        "recalled",
         "reserved",
         "sendMax",
         "sent",
@@ -62,6 +65,7 @@ class MoneySender:
         self.held = 0
         self.sent = 0
         self.unanswered = 0
+        self.recalled = 0
         self.deliveredMinimum = 0
         self.deliveredClaimed = 0
         self.heldDelivery = 0
@@ -111,21 +115,37 @@ class MoneySender:
         self.heldDelivery += expected
 
     def release(self, sourceAmount: int, expected: int) -> None:
-        """A packet was refused: its money is offered again."""
+        """A packet was refused: its money is offered again, unless it was recalled."""
         self.held -= sourceAmount
         self.heldDelivery -= expected
+        if self.recalled:
+            taken = min(self.recalled, sourceAmount)
+            self.recalled -= taken
+            self.sendMax -= taken
 
     def settle(self, sourceAmount: int, expected: int, minimum: int, claimed: int) -> None:
         """A packet was fulfilled."""
-        self.release(sourceAmount, expected)
+        self.held -= sourceAmount
+        self.heldDelivery -= expected
         self.sent += sourceAmount
         self.deliveredMinimum += minimum
         self.deliveredClaimed += claimed
+        if self.recalled:
+            self._trimRecall()
 
     def doubt(self, sourceAmount: int, expected: int) -> None:
         """A packet was not answered in time; what it may have delivered still counts as held."""
         self.held -= sourceAmount
         self.unanswered += sourceAmount
+        if self.recalled:
+            self._trimRecall()
+
+    def _trimRecall(self) -> None:
+        """What is under way is settled for those first who still wait; the rest was recalled."""
+        self.recalled = min(self.recalled, self.unsent + self.held)
+        excess = max(0, self.recalled - self.held)
+        self.sendMax -= excess
+        self.recalled -= excess
 
     def settleDoubt(self, sourceAmount: int, expected: int, minimum: int, claimed: int) -> None:
         """A packet in doubt was fulfilled after all."""
@@ -134,13 +154,24 @@ class MoneySender:
 
     def releaseDoubt(self, sourceAmount: int, expected: int) -> None:
         """A packet in doubt was refused after all."""
-        self.doubt(-sourceAmount, -expected)
-        self.release(sourceAmount, expected)
+        self.unanswered -= sourceAmount
+        self.heldDelivery -= expected
 
     def withdraw(self) -> int:
         """Offer no more than what has left; gives what was taken back, in source units."""
         taken = self.unsent
         self.sendMax -= taken
+        return taken
+
+    def recall(self, sourceAmount: int) -> int:
+        """
+        Offer so much less: what has not left, and the rest if it comes back.
+
+        @return: what had not left.
+        """
+        taken = min(sourceAmount, self.unsent)
+        self.sendMax -= taken
+        self.recalled = min(self.recalled + sourceAmount - taken, self.held)
         return taken
 
 

@@ -51,6 +51,19 @@ class OffersTests(SynchronousTestCase):
         self.assertEqual(offers.resolve(20, 20, 20, True), 0)
         self.assertEqual((waiting.sent, waiting.inDoubt), (80, 20), "it was told as it was")
 
+    def test_givenUp(self) -> None:
+        """What was in doubt of an offer that is given up is told doubt: no other gets it back."""
+        offers = MoneyOffers()
+        given, other = offers.add(100, None), offers.add(100, None)
+        offers.settle(40, 0, 0, True)
+        offers.giveUp(given)
+        offers.settle(40, 0, 0, True)
+        self.assertEqual(offers.resolve(40, 0, 0, False), 0)
+        self.assertEqual((other.remaining, other.inDoubt), (60, 40))
+        # Of what is in doubt after all that others wait for, too.
+        self.assertEqual(offers.settle(90, 0, 0, True), [other])
+        self.assertEqual(offers.resolve(130, 0, 0, False), 0)
+
     def test_nobodys(self) -> None:
         """Money that nobody offered here belongs to nobody."""
         self.assertEqual(MoneyOffers().settle(10, 10, 10, False), [])

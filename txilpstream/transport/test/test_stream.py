@@ -627,6 +627,32 @@ class MoneyTests(StreamTestCase):
         self.assertEqual(self.after(self.transport.sendMoney(6)).sent, 6)
         self.assertEqual(self.far.amounts, [6])
 
+    def test_cancelUnderWay(self) -> None:
+        """What is given up while it is under way does not leave again when it comes back."""
+
+        class Once(Hop):
+            rejected = 0
+
+            def receivePrepare(self, packet: Transit) -> Reject | None:
+                if packet.sourceAmount and packet.side == "left" and self.rejected < 2:
+                    self.rejected += 1
+                    return self.reject("T00")
+                return None
+
+        path = SimulatedPath(self.clock, [Latency(0.2), Once()])
+        self.join(path.left, path.right)
+        self.listen()
+        near = self.open(minimumRate=Ratio(1)).transport
+        given, kept = near.sendMoney(100), near.sendMoney(50)
+        self.run_(0.1)
+        self.assertEqual(near.moneyInFlight, 150)
+        given.cancel()
+        self.failureResultOf(given, CancelledError)
+        self.run_(20)
+        self.assertEqual(self.successResultOf(kept).sent, 50)
+        self.assertEqual((near.totalSent, near.unsentMoney, near.moneyInFlight), (50, 0, 0))
+        self.assertEqual(self.served.made[0].transport.totalReceived, 50)
+
     def test_cancelTooLate(self) -> None:
         """What is on its way is not taken back."""
         path = SimulatedPath(self.clock, [Latency(0.1)])

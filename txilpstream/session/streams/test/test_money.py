@@ -65,6 +65,69 @@ class MoneySenderTests(SynchronousTestCase):
         sender.releaseDoubt(60, 120)
         self.assertEqual((sender.unsent, sender.left, sender.heldDelivery), (100, 0, 0))
 
+    def test_recalled(self) -> None:
+        """What has left and was recalled is not offered again when it comes back."""
+        sender = self.offering(100)
+        sender.hold(60, 120)
+        self.assertEqual(sender.recall(70), 40)
+        self.assertEqual((sender.unsent, sender.held, sender.recalled), (0, 60, 30))
+        sender.release(60, 120)
+        self.assertEqual((sender.unsent, sender.left, sender.recalled), (30, 0, 0))
+
+    def test_recalledLast(self) -> None:
+        """What comes through is that of others first, and of what is recalled then."""
+        sender = self.offering(200)
+        sender.hold(100, 0)
+        sender.hold(100, 0)
+        sender.recall(100)
+        sender.settle(100, 0, 0, 0)
+        sender.release(100, 0)
+        self.assertEqual((sender.unsent, sender.sent, sender.recalled), (0, 100, 0))
+        sender = self.offering(100)
+        sender.hold(100, 0)
+        sender.recall(50)
+        sender.sendMax += 30
+        sender.settle(100, 0, 0, 0)
+        # Of 80 that others wait for and 50 that nobody does, 100 are sent: nothing is missing.
+        self.assertEqual((sender.unsent, sender.recalled), (0, 0))
+
+    @forAll(st.data(), examples=300)
+    def test_recallInvariants(self, data: st.DataObject) -> None:
+        """
+        Whatever happens, there is as much as those wait for who did not give up, and what is
+        recalled never leaves again.
+        """
+        sender = MoneySender()
+        held: list[int] = []
+        wanted = 0
+        actions = st.sampled_from(["offer", "hold", "settle", "release", "doubt", "recall"])
+        for action in data.draw(st.lists(actions, max_size=60)):
+            if action == "offer":
+                amount = data.draw(st.integers(0, 1000))
+                sender.sendMax += amount
+                wanted += amount
+            elif action == "recall":
+                amount = data.draw(st.integers(0, wanted))
+                sender.recall(amount)
+                wanted -= amount
+            elif action == "hold" and sender.unsent:
+                held.append(data.draw(st.integers(1, sender.unsent)))
+                sender.hold(held[-1], 0)
+            elif held and action in ("settle", "doubt", "release"):
+                amount = held.pop(data.draw(st.integers(0, len(held) - 1)))
+                if action == "release":
+                    sender.release(amount, 0)
+                else:
+                    wanted -= min(wanted, amount)
+                    if action == "settle":
+                        sender.settle(amount, 0, 0, 0)
+                    else:
+                        sender.doubt(amount, 0)
+            self.assertEqual(sender.unsent + sender.held, wanted + sender.recalled)
+            self.assertLessEqual(sender.recalled, sender.held)
+            self.assertGreaterEqual(sender.recalled, 0)
+            self.assertEqual(sender.held, sum(held))
+
     def test_withdraw(self) -> None:
         """What has not left can be taken back, once."""
         sender = self.offering(100)
