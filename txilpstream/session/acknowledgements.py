@@ -276,7 +276,7 @@ class Acknowledgements:
 
     def expire(self, now: float) -> None:
         """Give up packets whose time is over, and send data again that has waited long."""
-        for sent in self._path.inFlight.expired(now, ANSWER_MARGIN):
+        for sent in self._path.inFlight.takeExpired(now, ANSWER_MARGIN):
             self._doubted(sent, False, now)
         for sent in self._path.takeOverdue(now):
             self._resend(sent, isUnheard=True)
@@ -368,7 +368,7 @@ class Acknowledgements:
                 self._sleep(now)  # it lowers no rate, and so no round would ever end
             elif not isHopeful:
                 self._sleepAfterRound(now)
-        elif path.retryPolicy.isFinal(code, sentAt=sent.sentAt, now=now):
+        elif path.retryPolicy.countReject(code, sentAt=sent.sentAt, now=now):
             self._state.end(
                 ConnectionEnded(f"the path rejects with {code}", path.retryPolicy.rejects)
             )

@@ -143,7 +143,7 @@ class ControlFrames:
         code, scale = self._configuration.sourceAssetCode, self._configuration.sourceAssetScale
         return None if code is None or scale is None else ConnectionAssetDetails(code, scale)
 
-    def maxStreamID(self) -> bytes:
+    def tellMaxStreamID(self) -> bytes:
         """The largest stream id that we accept, as an encoded frame."""
         limit = self._streams.maxStreamID
         if limit != self._toldMaxStreamID:
@@ -151,7 +151,7 @@ class ControlFrames:
             self._encodedMaxStreamID = encodeFrame(ConnectionMaxStreamID(limit))
         return self._encodedMaxStreamID
 
-    def connectionMaxData(self) -> bytes:
+    def tellConnectionMaxData(self) -> bytes:
         """What all streams take, as an encoded frame."""
         receiveWindow = self._streams.receiveWindow
         limit = receiveWindow.tell()
@@ -160,7 +160,7 @@ class ControlFrames:
         return receiveWindow.encoded
 
     @staticmethod
-    def maxData(stream: SessionStream) -> bytes:
+    def tellMaxData(stream: SessionStream) -> bytes:
         """What a stream takes, as an encoded frame."""
         receiveWindow = stream.receiveWindow
         limit = receiveWindow.tell()
@@ -169,7 +169,7 @@ class ControlFrames:
         return receiveWindow.encoded
 
     @staticmethod
-    def maxMoney(stream: SessionStream) -> StreamMaxMoney:
+    def tellMaxMoney(stream: SessionStream) -> StreamMaxMoney:
         """What a stream takes and has got."""
         money = stream.moneyIn
         money.isTold = True
@@ -208,7 +208,7 @@ class ControlFrames:
         if kind == StreamClose.type:
             return StreamClose(streamID, stream.closeCode, stream.closeMessage)
         if kind == StreamMaxMoney.type:
-            return self.maxMoney(stream)
+            return self.tellMaxMoney(stream)
         if kind == StreamMaxData.type:
             return StreamMaxData(streamID, stream.receiveWindow.tell())
         if kind == StreamMoneyBlocked.type:

@@ -114,7 +114,7 @@ class InFlight:
         if len(doubtful) > MAX_DOUBTFUL:
             del doubtful[next(iter(doubtful))]
 
-    def expired(self, now: float, margin: float = 0.0) -> Iterator[SentPacket]:
+    def takeExpired(self, now: float, margin: float = 0.0) -> Iterator[SentPacket]:
         """Take out the packets that expired by now and a margin ago, the oldest first."""
         packets = self.packets
         while packets:
@@ -157,13 +157,7 @@ class Path:
     @ivar losses: how many fragments were given up as lost.
     """
 
-    __slots__ = (
-        "control",
-        "inFlight",
-        "losses",
-        "rate",
-        "retryPolicy",
-    )
+    __slots__ = ("control", "inFlight", "losses", "rate", "retryPolicy")
 
     def __init__(self, configuration: SessionConfiguration) -> None:
         self.rate = ExchangeRate(

@@ -558,15 +558,15 @@ def addLimits(state: SessionState, packet: StreamPacket, frames: list[Frame | by
     for streamID in touched:
         stream = streams.open.get(streamID)
         if stream is not None:
-            frames.append(ours.maxMoney(stream))
-            frames.append(ours.maxData(stream))
+            frames.append(ours.tellMaxMoney(stream))
+            frames.append(ours.tellMaxData(stream))
         elif streams.wasOpened(streamID):
             _addUnread(state.configuration.streamWindow, streamID, packet, frames)
     if not state.destination:
         _addCloses(state, touched, frames)
-    frames.append(ours.connectionMaxData())
+    frames.append(ours.tellConnectionMaxData())
     if streams.maxStreamID != PEER_MAX_STREAM_ID:
-        frames.append(ours.maxStreamID())
+        frames.append(ours.tellMaxStreamID())
 
 
 def _addUnread(

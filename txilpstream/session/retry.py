@@ -96,7 +96,7 @@ class RetryPolicy:
         """Every kind of reject met on this connection, in the order of the first of each."""
         return () if self._seen is None else tuple(self._seen.values())
 
-    def isFinal(self, code: str, *, sentAt: float, now: float) -> bool:
+    def countReject(self, code: str, *, sentAt: float, now: float) -> bool:
         """
         Count a reject that is not temporary.
 

@@ -147,11 +147,7 @@ class StatelessPacket:
         ]
 
     def fulfill(
-        self,
-        iv: bytes,
-        *,
-        asset: tuple[str, int] | None = None,
-        receipts: Sequence[Frame] = (),
+        self, iv: bytes, *, asset: tuple[str, int] | None = None, receipts: Sequence[Frame] = ()
     ) -> bytes:
         """
         The octets of a Fulfill.

@@ -104,12 +104,7 @@ class Tracer:
             self._packet("lateAnswer", sent, now, isFulfilled=False)
         else:
             self._packet(
-                "packetRejected",
-                sent,
-                now,
-                code=code,
-                triggeredBy=triggeredBy,
-                isByPeer=isByPeer,
+                "packetRejected", sent, now, code=code, triggeredBy=triggeredBy, isByPeer=isByPeer
             )
         self._bytes.pop(sent.sequence, None)
         self.controlFrames(now)

@@ -141,11 +141,7 @@ class JointControl:
             pacing.answered(sentAt=sentAt, now=now)
             liquidity = self.liquidity
             liquidity.refused(
-                amount,
-                inFlight=inFlight,
-                sentAt=sentAt,
-                now=now,
-                roundTrip=pacing.roundTrip or 0.0,
+                amount, inFlight=inFlight, sentAt=sentAt, now=now, roundTrip=pacing.roundTrip or 0.0
             )
             return liquidity.hasMoreThan(smallest)
         if code == "T01":  # who is to take it cannot be reached, at any rate

@@ -330,8 +330,7 @@ class DoubtTests(SynchronousTestCase):
         test.answer(1002)
         self.assertEqual(test.money, (0, 0, 1000, 0))
         self.assertEqual(
-            test.end.seen(DoubtResolved),
-            [DoubtResolved(test.streamID, 1000, 1000, 1002, True)],
+            test.end.seen(DoubtResolved), [DoubtResolved(test.streamID, 1000, 1000, 1002, True)]
         )
         self.assertEqual(len(test.end.seen(MoneySettled)), 1)
 

@@ -206,15 +206,7 @@ class PlanTests(SynchronousTestCase):
         rate.observe(1000, 900)
         self.assertEqual(rate.smallest, 2, "the rate may fall back")
 
-    @forAll(
-        small,
-        small,
-        small,
-        small,
-        st.integers(0, 2000),
-        st.integers(1, 2000),
-        examples=300,
-    )
+    @forAll(small, small, small, small, st.integers(0, 2000), st.integers(1, 2000), examples=300)
     def test_alwaysMeetsItsMinimum(
         self, above: int, below: int, less: int, more: int, offered: int, most: int
     ) -> None:

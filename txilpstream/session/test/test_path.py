@@ -121,14 +121,14 @@ class InFlightTests(SynchronousTestCase):
     def test_expired(self) -> None:
         """Those whose time is over are taken out, the oldest first; the others stay."""
         inFlight = InFlight()
-        self.assertEqual(list(inFlight.expired(1e9)), [])
+        self.assertEqual(list(inFlight.takeExpired(1e9)), [])
         for sequence in range(1, 5):
             inFlight.add(packet(sequence, 30.0 + sequence, amount=sequence % 2))
-        self.assertEqual(list(inFlight.expired(30.9)), [])
-        self.assertEqual([one.sequence for one in inFlight.expired(33.0)], [1, 2, 3])
+        self.assertEqual(list(inFlight.takeExpired(30.9)), [])
+        self.assertEqual([one.sequence for one in inFlight.takeExpired(33.0)], [1, 2, 3])
         self.assertEqual((list(inFlight.packets), inFlight.withMoney), ([4], 0))
-        self.assertEqual([one.sequence for one in inFlight.expired(100.0)], [4])
-        self.assertEqual(list(inFlight.expired(100.0)), [])
+        self.assertEqual([one.sequence for one in inFlight.takeExpired(100.0)], [4])
+        self.assertEqual(list(inFlight.takeExpired(100.0)), [])
 
     def test_changedMeanwhile(self) -> None:
         """While expired packets are gone through others may be answered or sent."""
@@ -136,7 +136,7 @@ class InFlightTests(SynchronousTestCase):
         for sequence in (1, 2, 3):
             inFlight.add(packet(sequence))
         seen = []
-        for one in inFlight.expired(30.0):
+        for one in inFlight.takeExpired(30.0):
             seen.append(one.sequence)
             inFlight.pop(2)
             if one.sequence == 1:
@@ -147,7 +147,7 @@ class InFlightTests(SynchronousTestCase):
         """A doubtful packet is remembered, and is not in flight."""
         inFlight = InFlight()
         inFlight.add(packet(1, amount=5))
-        for one in inFlight.expired(30.0):
+        for one in inFlight.takeExpired(30.0):
             inFlight.doubt(one)
         self.assertEqual(list(inFlight.doubtful), [1])
         self.assertEqual((inFlight.packets, inFlight.withMoney), ({}, 0))
@@ -176,7 +176,7 @@ class InFlightTests(SynchronousTestCase):
             answered = inFlight.pop(chosen)
             if answered is not None:
                 gone.append(answered.sequence)
-            gone += [one.sequence for one in inFlight.expired(now)]
+            gone += [one.sequence for one in inFlight.takeExpired(now)]
             self.assertEqual(sorted([*gone, *inFlight.packets]), list(range(sent + 1)))
             money = [one for one in inFlight.packets.values() if one.amount]
             self.assertEqual(inFlight.withMoney, len(money))

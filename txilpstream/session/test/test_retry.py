@@ -18,41 +18,41 @@ class FinalTests(SynchronousTestCase):
     def test_secondEpisode(self) -> None:
         for code in ["F00", "F01", "F02", "F03", "F06", "F07", "F42"]:
             retryPolicy = RetryPolicy()
-            self.assertIs(retryPolicy.isFinal(code, sentAt=10.0, now=11.0), False)
+            self.assertIs(retryPolicy.countReject(code, sentAt=10.0, now=11.0), False)
             self.assertEqual(retryPolicy.waitUntil, 11.0 + retry.EPISODE)
-            self.assertIs(retryPolicy.isFinal(code, sentAt=12.0, now=12.1), True)
+            self.assertIs(retryPolicy.countReject(code, sentAt=12.0, now=12.1), True)
 
     def test_inFlightTogether(self) -> None:
         """Packets that left before the first reject, or just after it, are no second try."""
         retryPolicy = RetryPolicy()
         for sentAt in (9.0, 10.0, 11.0, 11.9):
-            self.assertIs(retryPolicy.isFinal("F02", sentAt=sentAt, now=11.0), False)
+            self.assertIs(retryPolicy.countReject("F02", sentAt=sentAt, now=11.0), False)
         self.assertEqual(retryPolicy.waitUntil, 11.0 + retry.EPISODE)
 
     def test_timeouts(self) -> None:
         """R00 and R02 count together, and apart from final codes."""
         retryPolicy = RetryPolicy()
         final = [
-            retryPolicy.isFinal("R02" if i % 2 else "R00", sentAt=2.0 * i, now=2.0 * i)
+            retryPolicy.countReject("R02" if i % 2 else "R00", sentAt=2.0 * i, now=2.0 * i)
             for i in range(retry.FINAL_AFTER_R)
         ]
         self.assertEqual(final, [False] * 9 + [True])
-        self.assertIs(retryPolicy.isFinal("F00", sentAt=50.0, now=50.0), False)
+        self.assertIs(retryPolicy.countReject("F00", sentAt=50.0, now=50.0), False)
 
     def test_fulfilled(self) -> None:
         retryPolicy = RetryPolicy()
         retryPolicy.fulfilled()
-        retryPolicy.isFinal("F00", sentAt=0.0, now=0.0)
+        retryPolicy.countReject("F00", sentAt=0.0, now=0.0)
         retryPolicy.fulfilled()
         self.assertEqual(retryPolicy.waitUntil, 0.0)
-        self.assertIs(retryPolicy.isFinal("F00", sentAt=5.0, now=5.0), False)
+        self.assertIs(retryPolicy.countReject("F00", sentAt=5.0, now=5.0), False)
 
     def test_longerWaitStays(self) -> None:
         retryPolicy = RetryPolicy()
         for _ in range(8):
             retryPolicy.sleep(retryPolicy.waitUntil, 0.0)
         until = retryPolicy.waitUntil
-        retryPolicy.isFinal("F00", sentAt=until - 9.0, now=until - 9.0)
+        retryPolicy.countReject("F00", sentAt=until - 9.0, now=until - 9.0)
         self.assertEqual(retryPolicy.waitUntil, until)
 
     def test_reconnected(self) -> None:
@@ -60,10 +60,10 @@ class FinalTests(SynchronousTestCase):
         retryPolicy = RetryPolicy()
         retryPolicy.reconnected(100.0)
         for sentAt in (100.0, 102.0, 104.0, 109.9):
-            self.assertIs(retryPolicy.isFinal("F02", sentAt=sentAt, now=sentAt), False)
+            self.assertIs(retryPolicy.countReject("F02", sentAt=sentAt, now=sentAt), False)
             self.assertGreater(retryPolicy.waitUntil, sentAt)
-        self.assertIs(retryPolicy.isFinal("F00", sentAt=109.9, now=109.9), False)
-        self.assertIs(retryPolicy.isFinal("F02", sentAt=111.0, now=111.0), True)
+        self.assertIs(retryPolicy.countReject("F00", sentAt=109.9, now=109.9), False)
+        self.assertIs(retryPolicy.countReject("F02", sentAt=111.0, now=111.0), True)
 
 
 class SleepTests(SynchronousTestCase):
