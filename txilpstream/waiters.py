@@ -9,6 +9,7 @@ began, and each is called at most once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -101,6 +102,7 @@ class Timer:
     def set(self, delay: float) -> None:
         """Call so many seconds from now, and not when it was said before."""
         self.stop()
+        self._moment = inf
         self._call = self._reactor.callLater(delay, self._fire)
 
     def moveTo(self, moment: float | None, clock: Callable[[], float]) -> None:

@@ -74,7 +74,7 @@ class Payer:
         self._outcome: PaymentResult | PaymentError | Failure | None = None
         self._waiting: Deferred[PaymentResult] | None = None
         self._stopping: Waiters[None] = Waiters()
-        self._isTold = self._isCancelled = False
+        self._isTold = self._isCancelled = self._isEnding = False
         self._calls: dict[str, IDelayedCall] = {}
         self._failure = ""
         self._smallest: int | None = None
@@ -270,8 +270,9 @@ class Payer:
         @param reason: why, where it is not complete.
         @param failure: what it comes from; a L{LocalError} is told as it is.
         """
-        if self.isOver:
+        if self.isOver or self._isEnding:
             return
+        self._isEnding = True
         for call in self._calls.values():
             if call.active():
                 call.cancel()
@@ -320,7 +321,10 @@ class Payer:
         self._isCancelled = True
         self.stop("the payment was cancelled")
         self.end("the payment was cancelled")
-        self._tell()
+        if self._outcome is not None:
+            self._tell()
+        else:  # its end is just being written down, and knows no Deferred any more
+            self._waiting = None
 
     def _forget(self, stream: Stream) -> None:
         """

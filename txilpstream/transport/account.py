@@ -39,6 +39,8 @@ _INVALID: Final = rejectWith("F01")
 _UNREACHABLE: Final = rejectWith("F02")
 _CLOSING: Final = rejectWith("T99")
 
+_CLOSED: Final = "the account was closed while it was opening"
+
 _SEGMENT_OCTETS: Final = 12
 
 MOST_RELEASED: Final = 16
@@ -185,20 +187,24 @@ class Account:
         waiting = self._opening.add()
         if self._connecting is None:
             connecting = self._connecting = maybeDeferred(self.plugin.connect)
-            opened: Deferred[Account] = connecting.addCallback(lambda _: self._start())
-            opened.addCallbacks(self._cbOpened, self._ebOpened)
+            opened: Deferred[Any] = connecting.addCallback(self._start, connecting)
+            opened.addCallbacks(self._cbOpened, self._ebOpened, errbackArgs=(connecting,))
         return waiting
 
     def _cbOpened(self, _: object) -> None:
         self._isOpen, self._connecting = True, None
         self._opening.fire(self)
 
-    def _ebOpened(self, failure: Failure) -> None:
-        self._connecting = None
-        self._giveBack()
-        self._opening.fail(failure)
+    def _ebOpened(self, failure: Failure, connecting: Deferred[Any]) -> None:
+        if self._connecting is connecting:
+            self._connecting = None
+            self._giveBack()
+            self._opening.fail(failure)
 
-    def _start(self) -> Account | Deferred[Account]:
+    def _start(self, _: object, connecting: Deferred[Any]) -> Account | Deferred[Account]:
+        if self._connecting is not connecting:
+            raise ConnectionEnded(_CLOSED)
+        self.isPaused = self._isLost = False  # the plugin says so anew where it still is full
         self.plugin.registerDataHandler(self.receivePrepare)
         self._giveBacks.append(self.plugin.deregisterDataHandler)
         self.plugin.registerProducer(self, True)
@@ -227,14 +233,16 @@ class Account:
         """
         End all connections, give the plugin's slots back and disconnect it.
 
-        Whoever waits for the account to open is told that it was cancelled.
+        Whoever waits for the account to open is told that it was closed.
         """
         for connection in list(self.connections):
             connection.abort("the account was closed")
-        if self._connecting is not None:
-            self._connecting.cancel()
+        connecting, self._connecting = self._connecting, None
         self._giveBack()
         done: Deferred[None] | None = self.plugin.disconnect()
+        if connecting is not None:
+            self._opening.fail(ConnectionEnded(_CLOSED))
+            connecting.cancel()
         return done if done is not None else succeed(None)
 
     def now(self) -> float:

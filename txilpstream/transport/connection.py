@@ -60,6 +60,7 @@ class StreamConnection:
         "_exhausting",
         "_factory",
         "_isCollecting",
+        "_isLetGo",
         "_measuring",
         "_onEnd",
         "_opening",
@@ -106,7 +107,7 @@ class StreamConnection:
         self._onEnd = onEnd
         self._queues = StreamQueues()
         self._timer = Timer(account.reactor, self._timeout)
-        self._isCollecting = False
+        self._isCollecting = self._isLetGo = False
         self._opening: Waiters[StreamConnection] = Waiters()
         self._closing: Waiters[None] = Waiters()
         self._measuring: Waiters[RateLearned] = Waiters()
@@ -177,6 +178,8 @@ class StreamConnection:
         @return: fires when it is known; fails if the connection ends before. Cancelling it gives
             up; whoever else asks has its answer by the same packets.
         """
+        if self.session.isClosed:
+            return fail(ConnectionEnded("the connection is over", self.session.rejects))
         self.session.measureRate(sourceAmount)
         measured = self._measuring.add()
         self._wake()
@@ -229,6 +232,8 @@ class StreamConnection:
 
     def _turn(self) -> None:
         """Tell what happened, read, ask producers, and send what may leave."""
+        if self._isLetGo:
+            return
         queues = self._queues
         self._collect()
         if queues.reading:
@@ -376,6 +381,7 @@ class StreamConnection:
 
     def _letGo(self) -> None:
         """Forget the connection; its next packet makes it anew."""
+        self._isLetGo = True
         self._timer.stop()
         self.account._forget(self)
 

@@ -138,6 +138,7 @@ class StatelessReceiver(CredentialsMaker):
         self._terms = StatelessTerms(maximumStreamID, takesData, padTo)
         self._closesAccount = closesAccount
         self._isStarted = False
+        self._starting: Deferred[Any] | None = None
         self._isStopping = False
         self._isClosing = False
         self._stopped: Waiters[None] = Waiters()
@@ -152,7 +153,8 @@ class StatelessReceiver(CredentialsMaker):
         """
         self.account._setServer(self._receivePrepare)
         self._isStarted = True
-        return self.account.whenOpen().addCallbacks(lambda _: None, self._ebOpen)
+        starting = self._starting = self.account.whenOpen()
+        return starting.addCallbacks(lambda _: None, self._ebOpen)
 
     def _ebOpen(self, failure: Failure) -> Failure:
         self._isStarted = False
@@ -167,6 +169,8 @@ class StatelessReceiver(CredentialsMaker):
         """
         stopped = self._stopped.add()
         self._isStopping = True
+        if self._starting is not None:
+            self._starting.cancel()
         self._checkStopped()
         return stopped
 

@@ -128,11 +128,7 @@ class RoundTripTests(PaymentTestCase):
         self.assertEqual((result.sent, result.deliveredClaimed), (10**7, 9200))
         self.assertLessEqual(trips, 4)
         paying = pay(
-            self.left,
-            anonymous,
-            sourceAmount=10**7,
-            prices=prices,
-            save=lambda state: None,
+            self.left, anonymous, sourceAmount=10**7, prices=prices, save=lambda state: None
         )
         self.assertIsInstance(self.timed(paying)[0], LocalError)
 
@@ -493,6 +489,31 @@ class StateTests(PaymentTestCase):
         again = self.pay(sourceAmount=5000, state=last)
         error, _ = self.timed(again)
         self.assertTrue(error.isComplete)
+
+    def test_cancelledBySave(self) -> None:
+        """Who cancels while its end is written down is told once, and it closes once."""
+        self.start(MaximumPacketAmount(100))
+        ended: list[Any] = []
+        saves: list[PaymentState] = []
+
+        def save(state: PaymentState) -> None:
+            saves.append(state)
+            if state.sent:
+                paying.cancel()
+
+        payment = Payment(self.left, self.credentials, sourceAmount=500, save=save)
+        closes: list[object] = []
+        close = payment._payer._close
+
+        def counted() -> object:
+            closes.append(None)
+            return close()
+
+        self.patch(payment._payer, "_close", counted)
+        paying = payment.start()
+        paying.addBoth(ended.append)
+        self.run_(20)
+        self.assertEqual((len(ended), len(closes)), (1, 1))
 
     def test_goesOn(self) -> None:
         """What was reserved and not settled is in doubt, the rest is paid."""

@@ -112,8 +112,8 @@ class OpenTests(AccountTestCase):
         account = Account(self.clock, self.plugin, address="test.told")
         first, second = account.whenOpen(), account.whenOpen()
         closed = account.close()
-        self.failureResultOf(first, CancelledError)
-        self.failureResultOf(second, CancelledError)
+        for each in (first, second):
+            self.assertIn("closed", str(self.failureResultOf(each, ConnectionEnded).value))
         connecting.callback(None)
         run(self.clock)
         self.successResultOf(closed)
@@ -130,9 +130,35 @@ class OpenTests(AccountTestCase):
         run(self.clock)
         self.assertNoResult(waiting)
         account.close()
-        self.failureResultOf(waiting, CancelledError)
+        self.failureResultOf(waiting, ConnectionEnded)
         self.plugin.registerDataHandler(lambda data: b"")
         self.assertEqual(account.address, "")
+
+    def test_pausedBefore(self) -> None:
+        """A pause that nobody ended does not outlive the account's hold on its plugin."""
+        account = self.open()
+        account.pauseProducing()
+        account.close()
+        run(self.clock)
+        self.plugin.connect()
+        again = account.whenOpen()
+        run(self.clock)
+        self.assertFalse(self.successResultOf(again).isPaused)
+
+    def test_triedAgainWhenClosed(self) -> None:
+        """Who opens it again as soon as he is told has it open."""
+        self.patch(self.plugin, "connect", Deferred)
+        account = Account(self.clock, self.plugin, address="test.told")
+        opened: list[Account] = []
+
+        def again(failure: Any) -> None:
+            self.patch(self.plugin, "connect", lambda: succeed(None))
+            account.whenOpen().addCallback(opened.append)
+
+        account.whenOpen().addErrback(again)
+        account.close()
+        self.assertEqual(opened, [account])
+        self.assertRaises(LocalError, self.plugin.registerDataHandler, lambda data: b"")
 
     def test_othersSlots(self) -> None:
         """An account that cannot open, or was closed, takes nothing from who has the plugin."""

@@ -555,6 +555,14 @@ class WaitingTests(ConnectedTestCase):
         self.run_()
         self.failureResultOf(connection.whenOpen(), ConnectionEnded)
 
+    def test_measureLate(self) -> None:
+        """On a connection that is over there is no rate to be measured any more."""
+        self.listen()
+        connection = self.connect()
+        connection.abort()
+        self.run_()
+        self.failureResultOf(connection.measureRate(5), ConnectionEnded)
+
     def test_measureRate(self) -> None:
         """Each who asks for the rate is told; the last who gives up ends the asking."""
         self.listen()

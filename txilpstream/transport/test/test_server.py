@@ -89,11 +89,7 @@ class ServerTests(ConnectedTestCase):
         """What is of the wrong type is named at the call, and no secret is shown."""
         make: Any = StreamServer
         for arguments, options, text in (
-            (
-                ("btp+ws://alice:pass@host",),
-                {},
-                r"account is .*'btp\+ws:\.\.\.'.*pluginFromS",
-            ),
+            (("btp+ws://alice:pass@host",), {}, r"account is .*'btp\+ws:\.\.\.'.*pluginFromS"),
             ((None,), {}, "account is None: it takes an Account or a plugin"),
             ((self.right, SECRET.hex()), {}, "secret must be bytes, not str"),
             ((self.right,), {"policy": HalfRecorder}, "policy is the class HalfRecorder: it takes"),
@@ -318,6 +314,21 @@ class ServerTests(ConnectedTestCase):
         self.assertEqual(self.served.made[0].data, b"!still here")
         self.assertFalse(third.session.isClosed)
         self.assertFalse(idle.session.isClosed)
+
+    def test_letGoStays(self) -> None:
+        """One that was let go with a turn ahead of it says nothing to its successor's client."""
+        self.listen(maximumConnections=1)
+        connection = self.after(self.client.connect(self.server.generateCredentials()))
+        (old,) = self.server.connections.values()
+        old._wake()
+        self.assertTrue(self.server._makeRoom())
+        near = self.successResultOf(connection.openStream(Recorders()))
+        for _ in range(80):
+            near.transport.write(b"z")
+            self.run_(1)
+        self.assertFalse(old.session.isClosed)
+        self.assertFalse(connection.session.isClosed)
+        self.assertEqual(self.served.made[0].data, b"z" * 80)
 
     def test_usedIsKept(self) -> None:
         """A connection that was used stays: its limits and totals would be lost."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -626,6 +626,21 @@ class StoreTests(ReceiverCase):
 class LifeTests(ReceiverCase):
     """Starting and stopping."""
 
+    def test_stoppedBeforeItStarts(self) -> None:
+        """It may be given up while its account is opening: then it does not start."""
+        plugin, _ = memoryPair(self.clock)
+        connecting: Deferred[None] = Deferred()
+        self.patch(plugin, "connect", lambda: connecting)
+        account = Account(self.clock, plugin, address="test.slow", wallClock=self.clock.seconds)
+        receiver = StatelessReceiver(account, bytes(32), MemoryTotals())
+        started = receiver.start()
+        self.successResultOf(receiver.stop())
+        self.failureResultOf(started, CancelledError)
+        connecting.callback(None)
+        self.run_()
+        # The account has no server now, and may have another.
+        self.successResultOf(StatelessReceiver(account, bytes(32), MemoryTotals()).start())
+
     def test_options(self) -> None:
         """What is not valid is refused."""
         wrong: list[dict[str, Any]] = [
@@ -644,11 +659,7 @@ class LifeTests(ReceiverCase):
         """What is of the wrong type is named at the call, and no secret is shown."""
         make: Any = StatelessReceiver
         for arguments, options, text in (
-            (
-                ("btp+ws://alice:pass@h", SECRET, self.totals),
-                {},
-                r"'btp\+ws:\.\.\.'.*pluginFrom",
-            ),
+            (("btp+ws://alice:pass@h", SECRET, self.totals), {}, r"'btp\+ws:\.\.\.'.*pluginFrom"),
             ((self.right, SECRET.hex(), self.totals), {}, "secret must be bytes, not str"),
             ((self.right, None, self.totals), {}, "secret must be bytes, not NoneType"),
             ((self.right, SECRET, {}), {}, "store is of type dict: it takes an ITotals"),
