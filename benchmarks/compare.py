@@ -109,10 +109,7 @@ def alternate(contest: Contest | PathContest, runs: int, isSmoke: bool) -> dict[
 
 
 def figure(
-    contest: Contest | PathContest,
-    measure: Measure,
-    found: dict[str, list[Result]],
-    isSmoke: bool,
+    contest: Contest | PathContest, measure: Measure, found: dict[str, list[Result]], isSmoke: bool
 ) -> Report:
     """One line of the table, with each run's value."""
     values = {side: [measure.read(each) for each in results] for side, results in found.items()}

@@ -215,10 +215,7 @@ def _far(peer: str, word: str, order: Result, smoke: Result, goal: float, own: R
     if own:
         name = f"money, 50 ms round trip, some {FAR_SECONDS} seconds"
     order = {**order, "oneWayMs": 25}
-    measures = [
-        Measure("e", "packets/s", perSecond, True, goal),
-        MEMORY,
-    ]
+    measures = [Measure("e", "packets/s", perSecond, True, goal), MEMORY]
     return Contest(name, peer, "money", word, order, smoke, measures, own)
 
 

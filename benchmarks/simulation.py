@@ -121,12 +121,7 @@ class World:
         self.meter = Meter()
         self.path = SimulatedPath(
             self.clock,
-            [
-                self.meter,
-                Latency(near * roundTrip / 2),
-                *hops,
-                Latency((1 - near) * roundTrip / 2),
-            ],
+            [self.meter, Latency(near * roundTrip / 2), *hops, Latency((1 - near) * roundTrip / 2)],
             seed=seed,
         )
         self.random = Random(seed)

@@ -11,10 +11,7 @@ release = version = installedVersion("txilpstream")
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {
-    "description": "Interledger STREAM for Twisted",
-    "page_width": "1000px",
-}
+html_theme_options = {"description": "Interledger STREAM for Twisted", "page_width": "1000px"}
 html_show_sourcelink = False
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}

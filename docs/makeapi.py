@@ -14,10 +14,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "txilpstream"
 
-CONTRACTS = (
-    "Contracts",
-    "What every room, applications and plugins agree on.",
-)
+CONTRACTS = ("Contracts", "What every room, applications and plugins agree on.")
 
 MARK = ".. A page of this folder is written by makeapi.py.\n\n"
 

@@ -77,11 +77,7 @@ def encodeILP(value: ilp.Prepare | ilp.Fulfill | ilp.Reject) -> bytes:
     """Write any ILP packet."""
     if isinstance(value, ilp.Prepare):
         return ilp.encodePrepare(
-            value.amount,
-            value.timestamp,
-            value.executionCondition,
-            value.destination,
-            value.data,
+            value.amount, value.timestamp, value.executionCondition, value.destination, value.data
         )
     if isinstance(value, ilp.Fulfill):
         return ilp.encodeFulfill(value.fulfillment, value.data)

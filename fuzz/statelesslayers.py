@@ -134,11 +134,7 @@ _TAKING: Final = Receiving(takesData=True)
 _PADDING: Final = Receiving(maximumStreamID=5, padTo=2000)
 
 
-def _prepare(
-    address: str,
-    keys: SessionKeys,
-    plain: bytes,
-) -> bytes:
+def _prepare(address: str, keys: SessionKeys, plain: bytes) -> bytes:
     """A Prepare of 100 units with this inside."""
     data = keys.seal(plain, bytes(12))
     return encodePrepare(100, _LATER, conditionOf(keys.fulfillment(data)), address, data)

@@ -32,10 +32,7 @@ class TheirsTestCase(RestartTestCase):
 
     def written(self, credentials: Credentials) -> dict[str, str]:
         """Credentials as the drivers take them."""
-        return {
-            "address": credentials.destinationAddress,
-            "secret": credentials.sharedSecret.hex(),
-        }
+        return {"address": credentials.destinationAddress, "secret": credentials.sharedSecret.hex()}
 
 
 class StreamTests(TheirsTestCase):

@@ -115,10 +115,7 @@ class PayScene(SceneTestCase):
 
     def written(self, credentials: Credentials) -> dict[str, str]:
         """Credentials as the drivers take them."""
-        return {
-            "address": credentials.destinationAddress,
-            "secret": credentials.sharedSecret.hex(),
-        }
+        return {"address": credentials.destinationAddress, "secret": credentials.sharedSecret.hex()}
 
     async def paid(self, node: Peer, credentials: Credentials, **order: Any) -> dict[str, Any]:
         """Have a payment quoted and made."""

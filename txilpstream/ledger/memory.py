@@ -38,10 +38,7 @@ class MemoryTotals:
     """
 
     def __init__(
-        self,
-        *,
-        maximumStreams: int = MAXIMUM_STREAMS,
-        packetsRemembered: int = PACKETS_REMEMBERED,
+        self, *, maximumStreams: int = MAXIMUM_STREAMS, packetsRemembered: int = PACKETS_REMEMBERED
     ) -> None:
         """
         @param maximumStreams: of how many streams there are totals, those of all connections

@@ -188,10 +188,7 @@ def _join(left: MemoryPlugin, right: MemoryPlugin) -> None:
 
 
 def memoryPair(
-    reactor: Reactor,
-    *,
-    left: AccountDetails | None = None,
-    right: AccountDetails | None = None,
+    reactor: Reactor, *, left: AccountDetails | None = None, right: AccountDetails | None = None
 ) -> tuple[MemoryPlugin, MemoryPlugin]:
     """
     Make two ends of one link.

@@ -176,11 +176,7 @@ class _Question:
             self._headers[name] = [urlsafe_b64encode(octets).decode("ascii")]
 
     def ask(
-        self,
-        agentOrReactor: Any,
-        timeout: float,
-        cache: SPSPCache | None,
-        reactor: Reactor | None,
+        self, agentOrReactor: Any, timeout: float, cache: SPSPCache | None, reactor: Reactor | None
     ) -> Deferred[Credentials]:
         """Ask, unless the answer is known."""
         if callable(getattr(agentOrReactor, "request", None)):

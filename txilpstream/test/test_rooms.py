@@ -80,7 +80,7 @@ MAY_KNOW = {
 # Single modules that may know a room which theirs may not, each with the reason.
 DOORS = {
     # Endpoint strings name a plugin by its string.
-    "transport.endpointstrings": {"plugins"},
+    "transport.endpointstrings": {"plugins"}
 }
 
 # The package itself, which offers the public names of every room, and its __main__.
@@ -480,10 +480,7 @@ class SampleTests(SynchronousTestCase):
     """Each rule sees what breaks it, so that the tests above can fail."""
 
     def assertSeen(
-        self,
-        check: Callable[[list[Module]], list[str]],
-        sources: dict[str, str],
-        *expected: str,
+        self, check: Callable[[list[Module]], list[str]], sources: dict[str, str], *expected: str
     ) -> None:
         """Fail unless the complaints are about these places, in this order."""
         found = [complaint.split(": ")[0] for complaint in check(parse(sources))]

@@ -157,7 +157,7 @@ BAD = {
 """One line each, of which every checker complains."""
 
 ANY = {
-    "Stream.registerProducer: producer": "it is a push or a pull producer; Twisted has no one type",
+    "Stream.registerProducer: producer": "it is a push or a pull producer; Twisted has no one type"
 }
 """Parameters that are of any type, each with the reason."""
 

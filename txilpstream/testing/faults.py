@@ -27,11 +27,7 @@ class _BothWays(Hop):
     """A fault of Prepares and of replies."""
 
     def __init__(
-        self,
-        probability: float,
-        replies: float | None = None,
-        *,
-        direction: Direction = "both",
+        self, probability: float, replies: float | None = None, *, direction: Direction = "both"
     ) -> None:
         """
         @param probability: of the fault in a Prepare, 0 to 1.
@@ -125,11 +121,7 @@ class TamperAmount(Hop):
     """Some Prepares are forwarded with another amount than they should be."""
 
     def __init__(
-        self,
-        probability: float,
-        change: Callable[[int], int],
-        *,
-        direction: Direction = "both",
+        self, probability: float, change: Callable[[int], int], *, direction: Direction = "both"
     ) -> None:
         """
         @param probability: of a Prepare to be changed, 0 to 1.

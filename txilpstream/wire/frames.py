@@ -7,7 +7,7 @@ follow the known fields of one. What a frame means is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -365,11 +365,6 @@ _DECODERS: Final[dict[int, Callable[[bytes, int, int], Frame]]] = {
     0x16: _decodeDataBlocked,
     0x17: _decodeReceipt,
 }
-
-
-def encodeFrames(frames: Iterable[Frame]) -> bytes:
-    """Write frames one after another."""
-    return b"".join([encodeFrame(frame) for frame in frames])
 
 
 def decodeFrames(buf: bytes, pos: int, count: int) -> tuple[list[Frame], int]:

@@ -93,10 +93,7 @@ class PacketTests(StatelessTestCase):
         reply = self.send(MONEY, StreamData(3, 0, b"x"), amount=5)
         message = "no data is taken here"
         self.assertRefused(reply, StreamClose(3, ErrorCode.APPLICATION_ERROR, message))
-        for streamID, code in (
-            (2, ErrorCode.PROTOCOL_VIOLATION),
-            (257, ErrorCode.STREAM_ID_ERROR),
-        ):
+        for streamID, code in ((2, ErrorCode.PROTOCOL_VIOLATION), (257, ErrorCode.STREAM_ID_ERROR)):
             for amount in (5, 0):
                 reply = self.send(MONEY, StreamMoney(streamID, 1), amount=amount)
                 [close] = reply.only(ConnectionClose)

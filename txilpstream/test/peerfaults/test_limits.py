@@ -209,10 +209,7 @@ class MoneyTests(VirtualTestCase):
         """ilp-protocol-stream: it credits the money, then fails to write 256 into an octet."""
         peer = HandPeer(
             SessionConfiguration(
-                isServer=True,
-                maximumStreamID=1000,
-                receiptNonce=bytes(16),
-                receiptSecret=bytes(32),
+                isServer=True, maximumStreamID=1000, receiptNonce=bytes(16), receiptSecret=bytes(32)
             )
         )
         for streamID, hasReceipt in ((255, True), (257, False), (999, False)):

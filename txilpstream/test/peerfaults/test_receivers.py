@@ -113,10 +113,7 @@ class ReceivingTests(ReceiverCase):
     def test_streamIDsHaveALimit(self) -> None:
         """stream-receiver: any stream id is taken, those of a server too."""
         self.receive()
-        for streamID, code in (
-            (257, ErrorCode.STREAM_ID_ERROR),
-            (2, ErrorCode.PROTOCOL_VIOLATION),
-        ):
+        for streamID, code in ((257, ErrorCode.STREAM_ID_ERROR), (2, ErrorCode.PROTOCOL_VIOLATION)):
             reply = self.pay_(StreamMoney(streamID, 1), amount=5)
             closes = [f.errorCode for f in reply.frames if isinstance(f, ConnectionClose)]
             self.assertEqual((reply.code, closes), ("F99", [code]))
@@ -148,10 +145,7 @@ class ReceivingTests(ReceiverCase):
         """Rafiki: what comes for an invoice that is paid or too old is answered F02."""
         self.receive(lambda: True if len(self.requests) <= 3 else Refusal("it is paid"))
         paid = pay(
-            self.left,
-            self.credentials,
-            sourceAmount=1000,
-            options={"maximumPacketAmount": 100},
+            self.left, self.credentials, sourceAmount=1000, options={"maximumPacketAmount": 100}
         )
         self.run_(20)
         error = self.failureResultOf(paid, PaymentError).value

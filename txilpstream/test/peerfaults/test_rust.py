@@ -41,13 +41,7 @@ class PacketAmountTests(VirtualTestCase):
 
     def test_hostileAmountsDoNotOverflow(self) -> None:
         """interledger-rs: it multiplies and divides what an F08 says as it stands, by 0 too."""
-        for received, maximum in (
-            (0, 0),
-            (0, U64_MAX),
-            (1, U64_MAX),
-            (U64_MAX, U64_MAX),
-            (5, 0),
-        ):
+        for received, maximum in ((0, 0), (0, U64_MAX), (1, U64_MAX), (U64_MAX, U64_MAX), (5, 0)):
             data = encodeAmountTooLarge(received, maximum)
             pair = Pair()
             pair.client.out = lambda prepare, data=data: (  # type: ignore[misc]

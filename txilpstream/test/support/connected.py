@@ -161,11 +161,7 @@ class ConnectedTestCase(VirtualTestCase):
         connection: StreamConnection = self.after(self.client.connect(credentials, **options))
         return connection
 
-    def open(
-        self,
-        make: Callable[[], Protocol | None] = HalfRecorder,
-        **options: Any,
-    ) -> Any:
+    def open(self, make: Callable[[], Protocol | None] = HalfRecorder, **options: Any) -> Any:
         """The client's protocol on a new stream of a new connection."""
         self.connection = self.connect(**options)
         return self.openStream(make)

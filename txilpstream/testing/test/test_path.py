@@ -64,8 +64,7 @@ class EndTests(PathTestCase):
         self.clock.advance(0)
         (prepare,) = self.got["right"]
         self.assertEqual(
-            prepare,
-            Prepare(7, encodeTimestamp(30.0), CONDITION, "test.path.right.x", b"x" * 1000),
+            prepare, Prepare(7, encodeTimestamp(30.0), CONDITION, "test.path.right.x", b"x" * 1000)
         )
         self.assertEqual(self.replyTo(waiting), Fulfill(PREIMAGE, b"reply"))
 

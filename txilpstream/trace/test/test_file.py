@@ -208,12 +208,7 @@ class WriterTests(SynchronousTestCase):
         """Whatever it is told, it does not raise."""
         loop: list[object] = []
         loop.append(loop)
-        for particulars in (
-            {},
-            {"time": None},
-            {"time": float("nan")},
-            {"time": 1.0, "x": loop},
-        ):
+        for particulars in ({}, {"time": None}, {"time": float("nan")}, {"time": 1.0, "x": loop}):
             writer = TraceWriter(StringIO())
             writer("event", particulars)
             writer.close()

@@ -30,9 +30,14 @@ from txilpstream.wire.frames import (
     StreamReceipt,
     decodeFrames,
     encodeFrame,
-    encodeFrames,
 )
 from txilpstream.wire.oer import encodeVarOctets, encodeVarUInt
+
+
+def encodeFrames(frames: Iterable[Frame]) -> bytes:
+    """Frames one after another."""
+    return b"".join(map(encodeFrame, frames))
+
 
 KNOWN: list[tuple[Frame, str]] = [
     (ConnectionClose(1, "fail"), "0106 01 04 6661696c"),
