@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import twisted.plugin
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
     IHalfCloseableProtocol,
+    IProtocolFactory,
     IPushProducer,
     IReactorTime,
     ITransport,
@@ -179,6 +180,15 @@ class Plugin(Protocol):
 
     def unregisterProducer(self) -> None:
         """As of L{IPlugin}."""
+
+
+if TYPE_CHECKING:
+    # What is taken: zope's interfaces too, in which plain type checkers see no methods.
+    AnyFactory: TypeAlias = ProtocolFactory | IProtocolFactory
+    AnyPlugin: TypeAlias = Plugin | IPlugin
+    AnyReactor: TypeAlias = Reactor | IReactorTime
+else:
+    AnyFactory = AnyPlugin = AnyReactor = Any
 
 
 def checkPlugin(plugin: Plugin, name: str = "plugin", wanted: str = "it takes a plugin") -> Plugin:

@@ -24,7 +24,7 @@ from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.books import Books, Hold
 from txilpstream.hub.outlet import Full, Outlet
 from txilpstream.hub.routing import Routes
-from txilpstream.interfaces import NotSent, Plugin
+from txilpstream.interfaces import AnyPlugin, NotSent
 from txilpstream.waiters import Waiters
 from txilpstream.wire.address import checkAddress, join
 from txilpstream.wire.ildcp import DESTINATION
@@ -147,7 +147,7 @@ class Hub:
         """Which account is next on the path to an address; None if there is none."""
         return self._routes.find(address)
 
-    def attach(self, account: HubAccount, plugin: Plugin) -> Outlet:
+    def attach(self, account: HubAccount, plugin: AnyPlugin) -> Outlet:
         """
         Give an account a plugin: the first that is connected carries what is for it.
 

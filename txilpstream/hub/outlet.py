@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.interfaces import NotSent, checkPlugin
+from txilpstream.interfaces import AnyPlugin, NotSent, checkPlugin
 
 if TYPE_CHECKING:
-    from txilpstream.interfaces import DataHandler, Plugin
+    from txilpstream.interfaces import DataHandler
 
 __all__ = ["MOST_WAITING", "Full", "Outlet"]
 
@@ -48,7 +48,7 @@ class _Waiting:
         else:
             self.fail("the packet's time was over before there was room for it")
 
-    def send(self, plugin: Plugin) -> None:
+    def send(self, plugin: AnyPlugin) -> None:
         """There is room now."""
         self._sent = plugin.sendData(self.data)
         self._sent.addBoth(self._done)
@@ -74,7 +74,7 @@ class Outlet:
 
     __slots__ = ("_size", "_waiting", "isPaused", "plugin")
 
-    def __init__(self, plugin: Plugin, handler: DataHandler) -> None:
+    def __init__(self, plugin: AnyPlugin, handler: DataHandler) -> None:
         """
         @param handler: answers the Prepares that come from there.
         @raise LocalError: if the plugin is none, or has a handler or a producer already.

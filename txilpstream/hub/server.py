@@ -26,7 +26,7 @@ from zope.interface import implementer
 from txilpstream.errors import LocalError
 from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.connector import Hub
-from txilpstream.interfaces import IPlugin, NotSent, Plugin
+from txilpstream.interfaces import AnyPlugin, IPlugin, NotSent, Plugin
 from txilpstream.plugins.base import PluginBase
 from txilpstream.wire.address import isSegment
 
@@ -152,7 +152,7 @@ class LocalHub:
         options: AccountOptions | None = None,
         *,
         token: str = "",
-        plugin: Plugin | None = None,
+        plugin: AnyPlugin | None = None,
         routes: tuple[str, ...] = (),
     ) -> HubAccount:
         """
@@ -249,12 +249,12 @@ class LocalHub:
         if self._http is not None:
             await self._http.start()
 
-    def _connect(self, plugin: Plugin, delay: float) -> None:
+    def _connect(self, plugin: AnyPlugin, delay: float) -> None:
         """Connect a plugin; if it cannot be, try again after so many seconds."""
         connected: Deferred[None] = plugin.connect()
         connected.addErrback(self._ebConnect, plugin, delay)
 
-    def _ebConnect(self, failure: Failure, plugin: Plugin, delay: float) -> None:
+    def _ebConnect(self, failure: Failure, plugin: AnyPlugin, delay: float) -> None:
         if self._isOver:
             return
         _log.error(

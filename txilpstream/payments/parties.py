@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError, wrongType
-from txilpstream.interfaces import Plugin, Reactor
+from txilpstream.interfaces import AnyPlugin, AnyReactor
 from txilpstream.spsp.client import TIMEOUT, WebAgent, checkPointer, resolve
 from txilpstream.transport.account import Account, accountFor
 from txilpstream.transport.connection import StreamConnection
@@ -24,7 +24,7 @@ from txilpstream.transport.connection import StreamConnection
 __all__ = ["Destination", "Parties", "Source"]
 
 if TYPE_CHECKING:
-    Source: TypeAlias = Account | Plugin | StreamConnection
+    Source: TypeAlias = Account | AnyPlugin | StreamConnection
     Destination: TypeAlias = Credentials | str | None
 else:
     Source = Destination = Any
@@ -47,7 +47,7 @@ class Parties:
         self,
         source: Source,
         destination: Destination,
-        reactor: Reactor | None,
+        reactor: AnyReactor | None,
         agent: WebAgent | None,
     ) -> None:
         """

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError
-from txilpstream.interfaces import PaymentResult, Reactor
+from txilpstream.interfaces import AnyReactor, PaymentResult
 from txilpstream.payments.parties import CLOSE_TIMEOUT, Destination, Parties, Source
 from txilpstream.payments.payer import Payer
 from txilpstream.payments.state import SPARE, PaymentState
@@ -52,7 +52,7 @@ def pay(
     save: Save | None = None,
     options: SessionOptions | None = None,
     agent: WebAgent | None = None,
-    reactor: Reactor | None = None,
+    reactor: AnyReactor | None = None,
 ) -> Deferred[PaymentResult]:
     """
     Make a payment. The arguments are those of L{Payment}.
@@ -142,7 +142,7 @@ class Payment:
         save: Save | None = None,
         options: SessionOptions | None = None,
         agent: WebAgent | None = None,
-        reactor: Reactor | None = None,
+        reactor: AnyReactor | None = None,
     ) -> None:
         """
         @raise LocalError: if something is not valid, or does not go together.

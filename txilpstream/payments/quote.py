@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import PaymentError, PaymentResult, Reactor
+from txilpstream.interfaces import AnyReactor, PaymentError, PaymentResult
 from txilpstream.payments.parties import Destination, Parties, Source
 from txilpstream.payments.terms import ONE_PERCENT, Terms, checkSeconds
 from txilpstream.session.events import RateLearned
@@ -72,7 +72,7 @@ def quote(
     data: bytes = b"",
     timeout: float = QUOTE_TIMEOUT,
     agent: WebAgent | None = None,
-    reactor: Reactor | None = None,
+    reactor: AnyReactor | None = None,
 ) -> Deferred[Quote]:
     """
     Ask what a payment would cost, with packets that nobody can fulfill; no money moves.

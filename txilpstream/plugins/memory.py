@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent, Reactor
+from txilpstream.interfaces import AnyReactor, IPlugin, IPluginFactory, NotSent
 from txilpstream.plugins.base import PluginBase
 from txilpstream.plugins.registry import callWithParts
 from txilpstream.wire.address import checkAddress
@@ -41,7 +41,7 @@ class MemoryPlugin(PluginBase):
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: AnyReactor,
         details: AccountDetails | None = None,
         *,
         highWater: int = HIGH_WATER,
@@ -188,7 +188,7 @@ def _join(left: MemoryPlugin, right: MemoryPlugin) -> None:
 
 
 def memoryPair(
-    reactor: Reactor, *, left: AccountDetails | None = None, right: AccountDetails | None = None
+    reactor: AnyReactor, *, left: AccountDetails | None = None, right: AccountDetails | None = None
 ) -> tuple[MemoryPlugin, MemoryPlugin]:
     """
     Make two ends of one link.
@@ -218,7 +218,7 @@ class MemoryPluginFactory:
 
     prefix = "memory"
 
-    def fromString(self, reactor: Reactor, *args: str, **kwargs: str) -> MemoryPlugin:
+    def fromString(self, reactor: AnyReactor, *args: str, **kwargs: str) -> MemoryPlugin:
         """
         Make the next end of a name.
 
@@ -228,7 +228,7 @@ class MemoryPluginFactory:
 
     def _make(
         self,
-        reactor: Reactor,
+        reactor: AnyReactor,
         name: str,
         *,
         address: str | None = None,

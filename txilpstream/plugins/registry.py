@@ -19,7 +19,7 @@ from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from txilpstream.errors import LocalError, wrongType
-from txilpstream.interfaces import IPlugin, IPluginFactory, Plugin, Reactor
+from txilpstream.interfaces import AnyReactor, IPlugin, IPluginFactory, Plugin
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamServerEndpoint
@@ -85,7 +85,7 @@ def splitDescription(description: str) -> tuple[list[str], dict[str, str]]:
 def callWithParts(
     function: Callable[..., _T],
     prefix: str,
-    reactor: Reactor,
+    reactor: AnyReactor,
     arguments: Sequence[str],
     keywords: Mapping[str, str],
 ) -> _T:
@@ -174,7 +174,7 @@ class FactoryByName:
         return factory.fromString(reactor, *args, **kwargs)
 
 
-def pluginFromString(reactor: Reactor, description: str, *, isInsecure: bool = False) -> Plugin:
+def pluginFromString(reactor: AnyReactor, description: str, *, isInsecure: bool = False) -> Plugin:
     """
     Make a plugin from a description such as C{"memory:name"}.
 
@@ -207,7 +207,7 @@ def pluginFromString(reactor: Reactor, description: str, *, isInsecure: bool = F
     )
 
 
-def pluginFromEnvironment(reactor: Reactor, environ: Mapping[str, str] = os.environ) -> Plugin:
+def pluginFromEnvironment(reactor: AnyReactor, environ: Mapping[str, str] = os.environ) -> Plugin:
     """
     Make the plugin that the environment variable C{ILP_PLUGIN} describes.
 

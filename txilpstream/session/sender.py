@@ -346,7 +346,9 @@ class Sender:
 
     def _offerWithin(self, money: MoneySender, offered: int, most: int) -> int:
         """
-        How much of what is offered may leave, where a fixed delivery bounds it.
+        How much of what is offered may leave, where a fixed delivery bounds it: what is on its way
+        or in doubt counts as delivered at the highest rate, so that the last packet leaves alone,
+        and a payment with money in doubt ends short rather than paid twice.
 
         @param most: what one packet may carry.
         @return: source units; 0 if nothing may leave now, which is not a failure.
@@ -384,7 +386,8 @@ class Sender:
         self, stream: SessionStream, frames: list[Frame]
     ) -> tuple[tuple[int, int, int], ...]:
         """
-        Put data that goes with its stream's money into a packet of it.
+        Put data that goes with its stream's money into a packet of it, the only one on its way; to
+        do so with all data would wedge a stream of ilp-protocol-stream that refuses the packet.
 
         @param frames: of the packet; those of the data are appended.
         @return: the fragments, as a record of a packet has them.

@@ -33,7 +33,7 @@ from txilpstream.http.client import (
     textsOf,
     whyNot,
 )
-from txilpstream.interfaces import Reactor
+from txilpstream.interfaces import AnyReactor, Reactor
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 
 __all__ = [
@@ -76,14 +76,14 @@ class WebAgent(Protocol):
 
 
 def resolve(
-    agentOrReactor: WebAgent | Reactor,
+    agentOrReactor: WebAgent | AnyReactor,
     pointer: str,
     *,
     timeout: float = TIMEOUT,
     isInsecure: bool = False,
     maximumSize: int = MAXIMUM_SIZE,
     cache: SPSPCache | None = None,
-    clock: Reactor | None = None,
+    clock: AnyReactor | None = None,
     mayRedirect: Callable[[str, str], bool] | None = None,
     receiptNonce: bytes = b"",
     receiptSecret: bytes = b"",
@@ -176,7 +176,11 @@ class _Question:
             self._headers[name] = [urlsafe_b64encode(octets).decode("ascii")]
 
     def ask(
-        self, agentOrReactor: Any, timeout: float, cache: SPSPCache | None, reactor: Reactor | None
+        self,
+        agentOrReactor: Any,
+        timeout: float,
+        cache: SPSPCache | None,
+        reactor: AnyReactor | None,
     ) -> Deferred[Credentials]:
         """Ask, unless the answer is known."""
         if callable(getattr(agentOrReactor, "request", None)):

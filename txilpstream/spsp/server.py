@@ -34,7 +34,7 @@ from txilpstream.crypto.credentials import Credentials, readOctets
 from txilpstream.errors import LocalError, wrongType
 from txilpstream.http.client import textsOf
 from txilpstream.http.server import BODY_LIMIT, Connections
-from txilpstream.interfaces import ListeningPort, Reactor
+from txilpstream.interfaces import AnyReactor, ListeningPort, Reactor
 from txilpstream.logs import RareLog
 from txilpstream.spsp.client import CONTENT_TYPE, checkTimeout
 
@@ -101,7 +101,7 @@ class SPSPResource(Resource):
         accounts: Mapping[str, Mapping[str, Any]] | Callable[[str], Any] | None = None,
         *,
         timeout: float = ANSWER_TIME,
-        reactor: Reactor | None = None,
+        reactor: AnyReactor | None = None,
     ) -> None:
         """
         @param generator: a L{StreamServer
@@ -233,7 +233,7 @@ class SPSPServer:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: AnyReactor,
         endpoint: ServerEndpoint | IStreamServerEndpoint | str,
         resource: Resource,
         *,

@@ -33,6 +33,7 @@ LONGEST = 300
 """Seconds that a checker may take on a busy machine."""
 
 GOOD = """from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.web.client import Agent
@@ -43,6 +44,7 @@ from txilpstream import (
     AccountDetails,
     Credentials,
     IPaymentPolicy,
+    IPlugin,
     PaymentError,
     PaymentRequest,
     PaymentState,
@@ -63,6 +65,7 @@ from txilpstream import (
     StreamServerEndpoint,
     memoryPair,
     pay,
+    pluginFromEnvironment,
     pluginFromString,
     quote,
     resolve,
@@ -91,6 +94,28 @@ class Doorkeeper:
 
 def accept(request: StatelessRequest) -> Deferred[bool]:
     return succeed(request.amount < 5)
+
+
+def withInterfaces(
+    reactor: IReactorTime, plugin: IPlugin, factory: IProtocolFactory, credentials: Credentials
+) -> None:
+    account = Account(reactor, plugin)
+    StreamServer(plugin, policy=Doorkeeper(), reactor=reactor).listen(factory)
+    StreamClient(plugin, reactor=reactor).connect(credentials, factory=factory)
+    pay(plugin, credentials, sourceAmount=5, reactor=reactor)
+    pluginFromString(reactor, "memory:shop")
+    StreamClientEndpoint(StreamClient(account), credentials).connect(factory)
+
+
+def withTheReactor() -> None:
+    from twisted.internet import reactor
+
+    left, right = memoryPair(reactor)
+    Account(reactor, left)
+    Account.open(reactor, right)
+    StreamServer(left, reactor=reactor)
+    pluginFromEnvironment(reactor)
+    resolve(reactor, "$shop.example/alice", clock=reactor)
 
 
 async def main(reactor: Reactor, agent: Agent) -> None:

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
-from txilpstream.interfaces import IPlugin, NotSent, Reactor
+from txilpstream.interfaces import AnyReactor, IPlugin, NotSent
 from txilpstream.plugins.base import PluginBase
 from txilpstream.testing.hop import Gone, Hop, Side, Transit
 from txilpstream.testing.schedule import Schedule
@@ -101,7 +101,7 @@ class SimulatedPath:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: AnyReactor,
         hops: Sequence[Hop] = (),
         *,
         seed: int = 0,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
-from txilpstream.interfaces import Reactor
+from txilpstream.interfaces import AnyReactor
 
 __all__ = ["TOGETHER", "Schedule"]
 
@@ -35,7 +35,7 @@ class Schedule:
         last; it never goes back.
     """
 
-    def __init__(self, reactor: Reactor) -> None:
+    def __init__(self, reactor: AnyReactor) -> None:
         self.now = reactor.seconds()
         self._reactor = reactor
         self._entries: list[tuple[float, int, Callable[[Any], None], Any]] = []

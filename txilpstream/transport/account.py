@@ -24,7 +24,7 @@ from zope.interface import implementer
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.tokens import TokenFormats
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError, wrongType
-from txilpstream.interfaces import Plugin, Reactor, checkPlugin
+from txilpstream.interfaces import AnyPlugin, AnyReactor, Reactor, checkPlugin
 from txilpstream.waiters import Waiters
 from txilpstream.wire import ildcp
 from txilpstream.wire.address import checkAddress, join, localPart
@@ -90,8 +90,8 @@ class Account:
 
     def __init__(
         self,
-        reactor: Reactor,
-        plugin: Plugin,
+        reactor: AnyReactor,
+        plugin: AnyPlugin,
         *,
         address: str = "",
         assetCode: str | None = None,
@@ -140,8 +140,8 @@ class Account:
     @classmethod
     def open(
         cls,
-        reactor: Reactor,
-        plugin: Plugin,
+        reactor: AnyReactor,
+        plugin: AnyPlugin,
         *,
         address: str = "",
         assetCode: str | None = None,
@@ -388,7 +388,7 @@ def _late(_: object, timeout: float) -> Any:
     raise ConnectionEnded(f"the parent did not say who we are within {timeout:g} s")
 
 
-def accountFor(source: Account | Plugin, reactor: Reactor | None = None) -> Account:
+def accountFor(source: Account | AnyPlugin, reactor: AnyReactor | None = None) -> Account:
     """
     The account itself, or one on a plugin.
 
@@ -406,7 +406,7 @@ def accountFor(source: Account | Plugin, reactor: Reactor | None = None) -> Acco
     return Account(reactor, plugin)
 
 
-def _checkReactor(reactor: Reactor) -> IReactorTime:
+def _checkReactor(reactor: AnyReactor) -> IReactorTime:
     """
     @raise LocalError: if it has no time.
     """

@@ -14,7 +14,7 @@ from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.tokens import RANDOM_TOKEN_LENGTH
 from txilpstream.errors import wrongType
-from txilpstream.interfaces import PaymentPolicy, Plugin, ProtocolFactory, Reactor
+from txilpstream.interfaces import AnyFactory, AnyPlugin, AnyReactor, PaymentPolicy
 from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.transport.account import Account, accountFor
 from txilpstream.transport.connection import StreamConnection
@@ -36,7 +36,7 @@ class StreamClient:
     @ivar account: the account.
     """
 
-    def __init__(self, account: Account | Plugin, *, reactor: Reactor | None = None) -> None:
+    def __init__(self, account: Account | AnyPlugin, *, reactor: AnyReactor | None = None) -> None:
         """
         @param account: an L{Account}, or a plugin, of which one is made and opened by L{connect}.
         @param reactor: for the account of a plugin; Twisted's own by default.
@@ -48,7 +48,7 @@ class StreamClient:
         self,
         credentials: Credentials,
         *,
-        factory: ProtocolFactory | None = None,
+        factory: AnyFactory | None = None,
         policy: PaymentPolicy | None = None,
         timeout: float = CONNECT_TIMEOUT,
         isReachable: bool = True,
@@ -103,7 +103,7 @@ class StreamClient:
         self,
         credentials: Credentials,
         *,
-        factory: ProtocolFactory | None = None,
+        factory: AnyFactory | None = None,
         policy: PaymentPolicy | None = None,
         isReachable: bool = True,
         **options: Unpack[SessionOptions],
@@ -149,7 +149,7 @@ def mustBeReachable(credentials: Credentials) -> bool:
 
 def checkArguments(
     credentials: object,
-    factory: ProtocolFactory | None,
+    factory: AnyFactory | None,
     policy: PaymentPolicy | None,
     options: Mapping[str, Any],
 ) -> None:

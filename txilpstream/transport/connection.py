@@ -1,10 +1,10 @@
 """
 One STREAM connection on an account: one session, one pump, one timer.
 
-Everything that the application is told, it is told in a turn of the reactor of its own, never from
-within a call that it made itself. A packet costs one Deferred, that of the plugin, and no timer:
-the connection has one, which is moved to the earliest moment at which its session wants to be
-called.
+What the application is told, it is told in a turn of the connection, or while a packet is answered
+that opens a stream or asks for its yes; never from within a call that it made itself. A packet
+costs one Deferred, that of the plugin, and no timer: the connection has one, which is moved to the
+earliest moment at which its session wants to be called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, StreamError
-from txilpstream.interfaces import NotSent, PaymentPolicy, PaymentRequest, ProtocolFactory, Refusal
+from txilpstream.interfaces import AnyFactory, NotSent, PaymentPolicy, PaymentRequest, Refusal
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import RateLearned
@@ -81,7 +81,7 @@ class StreamConnection:
         configuration: SessionConfiguration,
         keys: SessionKeys,
         *,
-        factory: ProtocolFactory | None = None,
+        factory: AnyFactory | None = None,
         policy: PaymentPolicy | None = None,
         budget: ByteBudget | None = None,
         onEnd: Callable[[StreamConnection], None] | None = None,
@@ -116,7 +116,7 @@ class StreamConnection:
 
     # --- For applications -----------------------------------------------------------------
 
-    def openStream(self, factory: ProtocolFactory) -> Deferred[Any]:
+    def openStream(self, factory: AnyFactory) -> Deferred[Any]:
         """
         Open a stream and connect a protocol to it.
 
@@ -385,7 +385,7 @@ class StreamConnection:
         self._timer.stop()
         self.account._forget(self)
 
-    def _buildProtocol(self, stream: Stream, factory: ProtocolFactory) -> Any:
+    def _buildProtocol(self, stream: Stream, factory: AnyFactory) -> Any:
         address = StreamAddress(self.session.peerAddress, stream.streamID, self.connectionTag)
         return factory.buildProtocol(address)
 

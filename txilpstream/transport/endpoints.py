@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, wrongType
-from txilpstream.interfaces import PaymentPolicy, ProtocolFactory
+from txilpstream.interfaces import AnyFactory, PaymentPolicy
 from txilpstream.session.configuration import SessionOptions
 from txilpstream.transport.account import Account
 from txilpstream.transport.client import CONNECT_TIMEOUT, StreamClient, checkArguments
@@ -40,7 +40,7 @@ class StreamServerEndpoint:
 
     # A StreamPort is an IListeningPort, but a Deferred of one is no Deferred of the other.
     def listen(  # type: ignore[override]
-        self, protocolFactory: ProtocolFactory
+        self, protocolFactory: AnyFactory
     ) -> Deferred[StreamPort]:
         """Give each stream that a client opens a protocol of the factory's."""
         return self._server.listen(protocolFactory)
@@ -60,7 +60,7 @@ class StreamClientEndpoint:
         client: StreamClient,
         credentials: Credentials,
         *,
-        factory: ProtocolFactory | None = None,
+        factory: AnyFactory | None = None,
         policy: PaymentPolicy | None = None,
         timeout: float = CONNECT_TIMEOUT,
         isReachable: bool = True,
@@ -86,13 +86,13 @@ class StreamClientEndpoint:
         )
         self._connection: StreamConnection | None = None
 
-    def connect(self, protocolFactory: ProtocolFactory) -> Deferred[Any]:
+    def connect(self, protocolFactory: AnyFactory) -> Deferred[Any]:
         """
         @return: fires with the protocol, connected; fails with ConnectionEnded.
         """
         return self._client.account.whenOpen().addCallback(self._cbOpen, protocolFactory)
 
-    def _cbOpen(self, account: Account, protocolFactory: ProtocolFactory) -> Deferred[Any]:
+    def _cbOpen(self, account: Account, protocolFactory: AnyFactory) -> Deferred[Any]:
         connection = self._connection
         if connection is not None and connection.session.isKeyExhausted:
             return connection.openStream(protocolFactory)  # which says that its key is used up
@@ -113,6 +113,6 @@ class StreamClientEndpoint:
         raise ConnectionEnded(f"the connection before this one did not end within {timeout} s")
 
     def _cbConnected(
-        self, connection: StreamConnection, protocolFactory: ProtocolFactory
+        self, connection: StreamConnection, protocolFactory: AnyFactory
     ) -> Deferred[Any]:
         return connection.openStream(protocolFactory)

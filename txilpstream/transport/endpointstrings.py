@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from txilpstream.crypto.credentials import Credentials
-    from txilpstream.interfaces import Plugin, Reactor
+    from txilpstream.interfaces import AnyPlugin, AnyReactor, Plugin
 
 __all__ = ["ClientParser", "ServerParser"]
 
@@ -48,7 +48,7 @@ def _makePlugin(reactor: Any, description: str) -> Plugin:
 class _Server:
     """Opens the plugin's account when it is asked to listen."""
 
-    def __init__(self, reactor: Reactor, plugin: Plugin, secret: bytes | None) -> None:
+    def __init__(self, reactor: AnyReactor, plugin: AnyPlugin, secret: bytes | None) -> None:
         self._reactor = reactor
         self._plugin = plugin
         self._secret = secret
@@ -69,7 +69,7 @@ class _Server:
 class _Client:
     """Opens the plugin's account when it is first asked to connect."""
 
-    def __init__(self, reactor: Reactor, plugin: Plugin, credentials: Credentials) -> None:
+    def __init__(self, reactor: AnyReactor, plugin: AnyPlugin, credentials: Credentials) -> None:
         self._reactor = reactor
         self._plugin = plugin
         self._credentials = credentials

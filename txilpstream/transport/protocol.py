@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
 from txilpstream.errors import wrongType
-from txilpstream.interfaces import IMoneyReceiver, PaymentPolicy, ProtocolFactory
+from txilpstream.interfaces import AnyFactory, IMoneyReceiver, PaymentPolicy
 
 if TYPE_CHECKING:
     from txilpstream.transport.stream import Stream
@@ -43,7 +43,7 @@ class StreamFactory(Factory):
     noisy = False
 
 
-def checkFactory(factory: ProtocolFactory) -> None:
+def checkFactory(factory: AnyFactory) -> None:
     """
     @raise LocalError: if it builds no protocols.
     """

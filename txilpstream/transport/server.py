@@ -23,7 +23,7 @@ from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SECRET_LENGTH, SessionKeys
 from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM
 from txilpstream.errors import ErrorCode
-from txilpstream.interfaces import PaymentPolicy, Plugin, ProtocolFactory, Reactor
+from txilpstream.interfaces import AnyFactory, AnyPlugin, AnyReactor, PaymentPolicy, ProtocolFactory
 from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.session.streams.flowcontrol import ByteBudget
 from txilpstream.transport.account import Account, CredentialsMaker, accountFor
@@ -67,10 +67,10 @@ class StreamServer(CredentialsMaker):
 
     def __init__(
         self,
-        account: Account | Plugin,
+        account: Account | AnyPlugin,
         secret: bytes | None = None,
         *,
-        reactor: Reactor | None = None,
+        reactor: AnyReactor | None = None,
         policy: PaymentPolicy | None = None,
         maximumConnections: int = MAXIMUM_CONNECTIONS,
         byteBudget: int = BYTE_BUDGET,
@@ -111,7 +111,7 @@ class StreamServer(CredentialsMaker):
         self._encrypted: OrderedDict[str, int] = OrderedDict()
         self._lingering: dict[StreamConnection, IDelayedCall] = {}
 
-    def listen(self, factory: ProtocolFactory) -> Deferred[StreamPort]:
+    def listen(self, factory: AnyFactory) -> Deferred[StreamPort]:
         """
         Accept connections; each stream that a client opens gets a protocol of the factory's.
 
@@ -165,7 +165,7 @@ class StreamServer(CredentialsMaker):
         closing = [connection.whenClosed() for connection in self.connections.values()]
         return gatherResults(closing).addCallback(lambda _: None)
 
-    def _cbStopped(self, _: None, factory: ProtocolFactory) -> Deferred[None] | None:
+    def _cbStopped(self, _: None, factory: AnyFactory) -> Deferred[None] | None:
         self.account._setServer(None)
         self._factory = None
         self._isStopping = False

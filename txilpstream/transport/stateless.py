@@ -26,7 +26,7 @@ from txilpstream.crypto.keys import IV_LENGTH, SessionKeys
 from txilpstream.crypto.receipts import MAX_STREAM_ID
 from txilpstream.crypto.tokens import ILP_PROTOCOL_STREAM, TokenDetails
 from txilpstream.errors import wrongType
-from txilpstream.interfaces import PaymentRequest, Plugin, Reactor, Refusal
+from txilpstream.interfaces import AnyPlugin, AnyReactor, PaymentRequest, Refusal
 from txilpstream.session.stateless import UNEXPECTED, StatelessPacket, StatelessTerms, recognise
 from txilpstream.transport.account import Account, CredentialsMaker, accountFor
 from txilpstream.waiters import Waiters
@@ -91,12 +91,12 @@ class StatelessReceiver(CredentialsMaker):
 
     def __init__(
         self,
-        account: Account | Plugin,
+        account: Account | AnyPlugin,
         secret: bytes,
         store: Totals,
         *,
         accept: Accept | None = None,
-        reactor: Reactor | None = None,
+        reactor: AnyReactor | None = None,
         tokenFormats: Iterable[str] = (ILP_PROTOCOL_STREAM,),
         maximumWaiting: int = MAXIMUM_WAITING,
         closesAccount: bool = False,

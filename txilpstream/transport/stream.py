@@ -1,9 +1,9 @@
 """
 The transport that a protocol is given: one stream of a connection.
 
-Nothing that the application calls here calls the application back before it returns: what happens
-is told in the connection's next turn. What the connection tells comes last in L{Stream}; only this
-room calls it, and none of it may let an application's error reach the connection.
+What happens is told in the connection's next turn, not before a call here returns; only a producer
+that writes too much is paused at once, and offers that C{setSendMax} takes back are told so. What
+the connection tells comes last in L{Stream}; none of it may let an application's error reach it.
 """
 
 from __future__ import annotations

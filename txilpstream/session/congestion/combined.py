@@ -3,7 +3,7 @@ The controls that are used unless others are given: packet amount, liquidity and
 
 A packet leaves when pacing allows one more packet and liquidity allows its amount, which is the
 least of what the packet limit and the liquidity of this moment allow. Each of the three hears only
-what is evidence of its own limit: F08 goes to the packet amount, T04 to liquidity; T05, T03 and
+what is evidence of its own limit: F08 goes to the largest packet, T04 to liquidity; T05, T03 and
 what may be a sign of too many packets go to pacing. For pacing, a reject that is evidence of
 another limit is a packet that came back in good time. What was rejected: one control for everything
 that goes wrong, as TCP has; it makes packets few because they are too large, and small because they

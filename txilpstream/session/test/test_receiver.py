@@ -301,7 +301,7 @@ class RestartTests(ReceiverCase):
         prepare.data = self.peer.keys.seal(plain, bytes(11) + b"n")
         return self.peer.receiver.restartsConnection(prepare)
 
-    def test_isAnew(self) -> None:
+    def test_restartsConnection(self) -> None:
         """A number that begins again with an address; money after the peer's own close."""
         address = frames.ConnectionNewAddress("test.client")
         self.assertTrue(self.restartsConnection(address))
