@@ -152,7 +152,7 @@ _WHERE = {name: module for module, names in _MODULES.items() for name in names.s
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "import_module", "_MODULES", "_WHERE"})
 
 
 # A type checker sees the imports above; if it saw this too, it would believe in any name.

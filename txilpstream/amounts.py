@@ -1,8 +1,8 @@
 """
 Amounts and rates: whole numbers of units, and ratios of whole numbers.
 
-This module knows arithmetic that never loses a unit unsaid: every rounding is named by the
-method that does it. It knows nothing of assets, packets or time, and no float passes through it.
+Arithmetic here never loses a unit unsaid: every rounding is named by the method that does it, and
+no float passes through it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd
 from typing import final
 
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, checkKind, wrongType
 
 __all__ = ["U64_MAX", "Asset", "Ratio", "checkAmount", "clamp", "rateBetween", "splitShares"]
 
@@ -33,10 +33,7 @@ def checkAmount(name: str, value: object, *, minimum: int = 0, maximum: int = U6
     @raise LocalError: if it is not an int (a bool or a float is none), or out of the limits.
     """
     if type(value) is not int:
-        raise LocalError(
-            f"{name} is {repr(value)[:80]}: amounts are int, in base units, "
-            f"not {type(value).__name__}"
-        )
+        raise wrongType(name, value, "it takes an int; amounts are in base units")
     if not minimum <= value <= maximum:
         raise LocalError(f"{name} is {_shown(value)}: it must be from {minimum} to {maximum}")
     return value
@@ -64,10 +61,8 @@ class Ratio:
             not positive.
         """
         if type(numerator) is not int or type(denominator) is not int:
-            raise LocalError(
-                f"a ratio is made of two int, not of {numerator!r} and {denominator!r}; "
-                "Ratio.fromString takes decimals"
-            )
+            wrong = denominator if type(numerator) is int else numerator
+            raise wrongType("a ratio's part", wrong, "it takes two int; fromString takes decimals")
         if numerator < 0 or denominator <= 0:
             raise LocalError(
                 f"the ratio {_shown(numerator)}/{_shown(denominator)} must have a numerator of at "
@@ -84,6 +79,7 @@ class Ratio:
 
         @raise LocalError: if the text is neither a decimal number nor a fraction.
         """
+        checkKind("a ratio", text, str, "a text such as '1.25' or '5/4'")
         number, slash, below = text.partition("/")
         whole, point, digits = number.partition(".")
         if slash:
@@ -189,8 +185,6 @@ def rateBetween(source: Asset, destination: Asset, prices: Mapping[str, Ratio]) 
         return None
     for name, ratio in ((code, price), (otherCode, otherPrice)):
         if not isinstance(ratio, Ratio) or not ratio.numerator:
-            raise LocalError(
-                f"the price of {name} is {ratio!r}: it must be a Ratio of more than 0, such as "
-                "Ratio.fromString('1.08')"
-            )
+            wanted = "it takes a Ratio of more than 0, such as Ratio.fromString('1.08')"
+            raise wrongType(f"the price of {name}", ratio, wanted)
     return price * otherPrice.inverse() * decimals

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 __all__ = [
     "ConnectionEnded",
@@ -141,3 +141,22 @@ def wrongType(name: str, value: object, wanted: str) -> LocalError:
     else:
         given = f"of type {type(value).__name__}"
     return LocalError(f"{name} is {given}: {wanted}")
+
+
+def checkKind(name: str, value: object, kind: Any, wanted: str) -> None:
+    """
+    @param kind: a class, or several joined by a bar; a bool is no number.
+    @raise LocalError: if a value is of another kind; no secret in it is shown.
+    """
+    if not isinstance(value, kind) or (type(value) is bool and kind is not bool):
+        raise wrongType(name, value, f"it takes {wanted}")
+
+
+def checkSeconds(name: str, seconds: object, most: float = 1e9) -> float:
+    """
+    @raise LocalError: if it is no number of seconds from 0 to below the most.
+    """
+    checkKind(name, seconds, int | float, "a number of seconds")
+    if not 0 <= cast("float", seconds) < most:  # a NaN is refused
+        raise LocalError(f"{name} is {seconds}: it must be a number of seconds from 0 to {most:g}")
+    return cast("float", seconds)

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, IV_LENGTH, SECRET_LENGTH, checkSecret
-from txilpstream.errors import DecodeError, LocalError
+from txilpstream.errors import DecodeError, LocalError, checkKind
 from txilpstream.wire.address import MAX_ADDRESS_LENGTH, checkAddress, isAddress, isSegment, join
 from txilpstream.wire.oer import encodeVarOctets, readVarOctets
 
@@ -149,10 +149,18 @@ class Credentials:
 
     def __post_init__(self) -> None:
         """
-        @raise LocalError: if the address is none or the secret has not 32 octets.
+        @raise LocalError: if the address is none, the secret has not 32 octets, or the asset is not
+            well-formed.
         """
         checkAddress(self.destinationAddress)
         checkSecret("the shared secret", self.sharedSecret)
+        asset = self.assetCode, self.assetScale
+        if asset != (None, None) and not _isAsset(*asset):
+            raise LocalError(
+                f"an asset has a code of 1 to {_ASSET_CODE_LENGTH} printable characters and a "
+                "scale from 0 to 255"
+            )
+        checkKind("receiptsEnabled", self.receiptsEnabled, bool, "True or False")
 
     def toJSON(self) -> str:
         """
@@ -246,6 +254,7 @@ def _readObject(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if isinstance(source, Mapping):
         return source
+    checkKind("the credentials", source, str | bytes, "a JSON text, or the object read from one")
     try:
         text = source.decode("utf-8-sig") if isinstance(source, bytes) else source
         value = json.loads(text)
@@ -273,6 +282,9 @@ class Token:
 
 
 def _checkToken(connectionTag: str, receiptNonce: bytes, receiptSecret: bytes) -> None:
+    checkKind("connectionTag", connectionTag, str, "a text")
+    checkKind("receiptNonce", receiptNonce, bytes, f"{_RECEIPT_NONCE_LENGTH} octets")
+    checkKind("receiptSecret", receiptSecret, bytes, f"{_RECEIPT_SECRET_LENGTH} octets")
     if connectionTag and not isSegment(connectionTag):
         raise LocalError(
             f"the connection tag {connectionTag[:80]!r} may hold only letters, digits, "

@@ -24,7 +24,7 @@ from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials, Token, TokenReader, decodeToken, encodeToken
 from txilpstream.crypto.keys import ENVELOPE_OVERHEAD, IV_LENGTH, SECRET_LENGTH
 from txilpstream.crypto.receipts import NONCE_LENGTH
-from txilpstream.errors import DecodeError, LocalError
+from txilpstream.errors import DecodeError, LocalError, checkKind
 from txilpstream.wire.address import join
 from txilpstream.wire.oer import encodeVarUInt, readUInt8, readVarOctets, readVarUInt
 
@@ -103,6 +103,7 @@ class TokenFormats:
         @param randomBytes: gives so many random octets.
         @raise LocalError: if the secret has not 32 octets, or a format is not known.
         """
+        checkKind("tokenFormats", formats, Iterable, "names of formats")
         names = {formats} if isinstance(formats, str) else set(formats)
         unknown = sorted(map(repr, names.difference(_FORMATS)))
         if unknown:

@@ -122,7 +122,7 @@ class LocalHub:
         self._made: dict[bytes, None] = {}
         self._plugins: list[Plugin] = []
         self._retries: dict[Plugin, IDelayedCall] = {}
-        self._isOver = False
+        self._isOver = self._isStarted = False
         self._btp: BTPServer | None = None
         self._http: HTTPServer | None = None
         if btp is not None:
@@ -235,9 +235,12 @@ class LocalHub:
         Open the doors, and the ways that this side opens.
 
         @return: fires when all listen; fails if one cannot, and then none does. A plugin that
-            cannot connect is logged and tried again; until then its account is not reached.
+            cannot connect is logged and tried again; until then its account is not reached. It
+            fails with L{LocalError} if this hub was started and not stopped.
         """
-        self._isOver = False
+        if self._isStarted:
+            return fail(LocalError("this hub was started already: stop it first"))
+        self._isOver, self._isStarted = False, True
         for plugin in self._plugins:
             self._connect(plugin, FIRST_RETRY)
         starting: Deferred[None] = Deferred.fromCoroutine(self._start())
@@ -278,7 +281,7 @@ class LocalHub:
 
     def _close(self) -> Deferred[None]:
         """Close everything now, whatever waits for an answer."""
-        self._isOver = True
+        self._isOver, self._isStarted = True, False
         for retry in self._retries.values():
             if retry.active():
                 retry.cancel()

@@ -15,12 +15,13 @@ from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.crypto.credentials import Credentials
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, checkKind, checkSeconds
 from txilpstream.interfaces import AnyReactor, PaymentResult
 from txilpstream.payments.parties import CLOSE_TIMEOUT, Destination, Parties, Source
 from txilpstream.payments.payer import Payer
 from txilpstream.payments.state import SPARE, PaymentState
-from txilpstream.payments.terms import ONE_PERCENT, Terms, checkKind, checkSeconds
+from txilpstream.payments.terms import ONE_PERCENT, Terms
+from txilpstream.session.configuration import configure
 from txilpstream.spsp.client import WebAgent
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.connection import StreamConnection
@@ -279,18 +280,20 @@ class Payment:
 def _checkCalls(**calls: object) -> None:
     for name, call in calls.items():
         if call is not None:
-            checkKind(name, call, Callable, "a function")  # type: ignore[arg-type]
+            checkKind(name, call, Callable, "a function")
 
 
 def _configured(options: SessionOptions | None, deadlineSinceFulfill: float) -> dict[str, Any]:
     checkSeconds("deadlineSinceFulfill", deadlineSinceFulfill)
     if options is not None:
         checkKind("options", options, Mapping, "a mapping such as {'maximumPacketAmount': 1000}")
-    return {
+    chosen = {
         "deadlineSinceFulfill": deadlineSinceFulfill,
         "packetExpiry": max(1.0, min(30.0, deadlineSinceFulfill - 6)),
         **(options or {}),
     }
+    configure(chosen)  # what is wrong is said before anybody is asked
+    return chosen
 
 
 def _checkOnConnection(terms: Terms, options: object, state: object) -> None:

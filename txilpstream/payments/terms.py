@@ -10,21 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio, checkAmount, rateBetween
-from txilpstream.errors import LocalError, wrongType
+from txilpstream.errors import LocalError, checkKind
 
-__all__ = ["MOST_DATA", "ONE_PERCENT", "Terms", "checkKind", "checkSeconds"]
+__all__ = ["MOST_DATA", "ONE_PERCENT", "Terms"]
 
 MOST_DATA: Final = 1 << 14
 """Bytes that a receiver takes on a stream before it says so."""
 
 ONE_PERCENT: Final = Ratio(1, 100)
 """The slippage that is allowed if nothing else is said: what the peers take, too."""
-
-LONGEST: Final = 1e9
-"""Seconds."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,8 +67,8 @@ class Terms:
             )
         for name in ("rate", "minimumRate", "slippage"):
             ratio = getattr(self, name)
-            if not isinstance(ratio, Ratio) and (ratio is not None or name == "slippage"):
-                raise LocalError(f"{name} is {ratio!r}: it must be a Ratio, such as Ratio(9, 10)")
+            if ratio is not None or name == "slippage":
+                checkKind(name, ratio, Ratio, "a Ratio, such as Ratio(9, 10)")
         if self.prices is not None:
             checkKind("prices", self.prices, Mapping, "a mapping such as {'EUR': Ratio(1)}")
         checkKind("acceptAnyRate", self.acceptAnyRate, bool, "True or False")
@@ -128,21 +125,3 @@ class Terms:
             "acceptAnyRate": self.acceptAnyRate,
             "probePrecision": 1000 if fixed is None else max(1, min(1000, fixed // 2)),
         }
-
-
-def checkKind(name: str, value: object, kind: type, wanted: str) -> None:
-    """
-    @raise LocalError: if a value is of another kind; no secret in it is shown.
-    """
-    if not isinstance(value, kind):
-        raise wrongType(name, value, f"it takes {wanted}")
-
-
-def checkSeconds(name: str, seconds: object) -> None:
-    """
-    @raise LocalError: if it is no number of seconds from 0 to 1e9.
-    """
-    isNumber = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not isNumber or not 0 <= cast("float", seconds) < LONGEST:  # a NaN is refused
-        what = repr(seconds)[:80]
-        raise LocalError(f"{name} is {what}: it must be a number of seconds from 0 to {LONGEST:g}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
 from txilpstream.amounts import U64_MAX, Ratio, checkAmount
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, checkKind, wrongType
 from txilpstream.session.congestion.interface import ICongestionControl
 from txilpstream.wire.address import checkAddress
 
@@ -143,9 +143,10 @@ class SessionConfiguration:
         for name in ("slippage", "receiveTolerance", "minimumRate", "expectedRate"):
             ratio = getattr(self, name)
             if not isinstance(ratio, Ratio) and (ratio is not None or not name.endswith("Rate")):
-                raise LocalError(
-                    f"{name} is {ratio!r}: it must be a Ratio, such as Ratio.fromString('0.01')"
-                )
+                raise wrongType(name, ratio, "it takes a Ratio, such as Ratio.fromString('0.01')")
+        for name in ("congestionControl", "trace"):
+            if (function := getattr(self, name)) is not None and not callable(function):
+                raise wrongType(name, function, "it takes a function, or None")
         if Ratio(1) < self.slippage:
             raise LocalError(f"the slippage {self.slippage} must be from 0 to 1")
         for name, least, most in (
@@ -169,6 +170,7 @@ class SessionConfiguration:
         if self.padTo:
             most = max(self.padTo - _FRAMING, self.padTo // 2, _LEAST_FRAGMENT)
             object.__setattr__(self, "fragmentSize", min(self.fragmentSize, most))
+        checkKind("sourceAssetCode", self.sourceAssetCode, str | None, "a text such as 'EUR'")
         if len(self.sourceAssetCode or "") > 100:
             raise LocalError("sourceAssetCode must have at most 100 characters")
         if self.sourceAssetScale is not None:
@@ -176,9 +178,7 @@ class SessionConfiguration:
 
     def _checkSeconds(self) -> None:
         for name in ("packetExpiry", "expirySpread", "deadlineSinceFulfill", "idleTimeout"):
-            seconds = getattr(self, name)
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-                raise LocalError(f"{name} is {seconds!r}: it must be a number of seconds")
+            checkKind(name, getattr(self, name), int | float, "a number of seconds")
         if not 1 <= self.packetExpiry <= 3600 or not 1 <= self.idleTimeout <= 1e9:
             raise LocalError(
                 f"packetExpiry is {self.packetExpiry} and must be from 1 to 3600 s; idleTimeout "
@@ -241,7 +241,7 @@ def configure(options: Mapping[str, Any], **own: Any) -> SessionConfiguration:
     @raise LocalError: if an option is not known, is not the application's to say, or not valid.
     """
     known = SessionOptions.__annotations__
-    unknown = sorted(set(options) - set(known))
+    unknown = sorted(str(name) for name in set(options) - set(known))
     if unknown:
         raise LocalError(
             f"an option is not known: {', '.join(unknown)}; there are {', '.join(sorted(known))}"

@@ -74,32 +74,11 @@ class SessionState:
     """
 
     __slots__ = (
-        "amountToMeasure",
-        "assetDetails",
-        "closeCode",
-        "closeMessage",
-        "configuration",
-        "controlFrames",
-        "destination",
-        "earlyCloses",
-        "encrypted",
-        "error",
-        "events",
-        "hasAnswered",
-        "hasSaidClose",
-        "heardAt",
-        "isClosed",
-        "isDraining",
-        "isKeyExhausted",
-        "isLeaving",
-        "isPeerDone",
-        "isValidated",
-        "owesClose",
-        "refusal",
-        "streams",
-        "tracer",
-        "validatesFrom",
-        "wasUnblocked",
+        *("amountToMeasure", "assetDetails", "closeCode", "closeMessage", "configuration"),
+        *("controlFrames", "destination", "earlyCloses", "encrypted", "error", "events"),
+        *("hasAnswered", "hasSaidClose", "heardAt", "isClosed", "isDraining", "isKeyExhausted"),
+        *("isLeaving", "isPeerDone", "isValidated", "owesClose", "refusal", "streams"),
+        *("tracer", "validatesFrom", "wasUnblocked"),
     )
 
     def __init__(self, configuration: SessionConfiguration, budget: ByteBudget) -> None:

@@ -23,7 +23,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials
-from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, wrongType
+from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, checkKind, wrongType
 from txilpstream.http.client import (
     BodyLost,
     BodyTooLong,
@@ -133,9 +133,10 @@ def checkTimeout(seconds: object) -> float:
     """
     @raise LocalError: if it is no number of seconds above 0.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise LocalError(f"timeout is {repr(seconds)[:80]}: it must be seconds, more than 0")
-    return seconds
+    checkKind("timeout", seconds, int | float, "seconds")
+    if not cast("float", seconds) > 0:
+        raise LocalError(f"timeout is {seconds}: it must be seconds, more than 0")
+    return cast("float", seconds)
 
 
 class _Question:

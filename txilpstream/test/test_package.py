@@ -75,11 +75,12 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(set(txilpstream.__all__) - set(namespace), set())
 
     def test_dir(self) -> None:
-        """An interactive shell completes every name, used before or not."""
+        """An interactive shell completes every name, used before or not, and offers no other."""
         code = (
-            "import txilpstream as t; print(set(t.__all__) - set(dir(t)), dir(t) == sorted(dir(t)))"
+            "import txilpstream as t; n = dir(t); print(set(t.__all__) - set(n), n == sorted(n)); "
+            "print([m for m in n if m not in t.__all__ and m[:2] != '__'])"
         )
-        self.assertEqual(runFresh(code), "set() True")
+        self.assertEqual(runFresh(code), "set() True\n['_version']")
 
     def test_unknown(self) -> None:
         """What is not there is an C{AttributeError}, as of any module."""

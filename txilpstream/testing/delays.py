@@ -4,7 +4,8 @@ Hops that take time, and change no packet.
 
 from __future__ import annotations
 
-from txilpstream.testing.hop import Direction, Hop, Transit, checkProbability, checkSeconds
+from txilpstream.errors import checkSeconds
+from txilpstream.testing.hop import Direction, Hop, Transit, checkProbability
 
 __all__ = ["Latency", "Reorder"]
 

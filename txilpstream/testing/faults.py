@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txilpstream.amounts import clamp
-from txilpstream.testing.hop import (
-    Direction,
-    Gone,
-    Hop,
-    Side,
-    Transit,
-    checkProbability,
-    checkSeconds,
-)
+from txilpstream.errors import checkSeconds
+from txilpstream.testing.hop import Direction, Gone, Hop, Side, Transit, checkProbability
 from txilpstream.wire.ilp import Fulfill, Reject, encodeReject
 
 __all__ = ["Duplicate", "Loss", "RejectWith", "SwapReplies", "TamperAmount", "TamperData"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-__all__ = ["Direction", "Gone", "Hop", "Side", "Transit", "checkProbability", "checkSeconds"]
+__all__ = ["Direction", "Gone", "Hop", "Side", "Transit", "checkProbability"]
 
 Side = Literal["left", "right"]
 """One of the two ends of a path."""
@@ -205,15 +205,4 @@ def checkProbability(name: str, value: float) -> float:
     """
     if not 0 <= value <= 1:
         raise LocalError(f"{name} is {value!r}: it must be from 0 to 1")
-    return value
-
-
-def checkSeconds(name: str, value: float) -> float:
-    """
-    Give back a time span that is one.
-
-    @raise LocalError: if it is negative or endless.
-    """
-    if not 0 <= value < float("inf"):
-        raise LocalError(f"{name} is {value!r}: it must be a number of seconds, 0 or more")
     return value

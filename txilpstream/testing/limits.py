@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import count
 
 from txilpstream.amounts import checkAmount
-from txilpstream.errors import LocalError
-from txilpstream.testing.hop import Direction, Gone, Hop, Transit, checkSeconds
+from txilpstream.errors import LocalError, checkSeconds
+from txilpstream.testing.hop import Direction, Gone, Hop, Transit
 from txilpstream.wire.ilp import Reject, encodeAmountTooLarge
 
 __all__ = ["Expiry", "LiquidityBucket", "MaximumPacketAmount", "MoneyInFlight", "PacketRate"]

@@ -23,7 +23,14 @@ from zope.interface import implementer
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.tokens import TokenFormats
-from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, StreamError, wrongType
+from txilpstream.errors import (
+    ConnectionEnded,
+    DecodeError,
+    LocalError,
+    StreamError,
+    checkKind,
+    wrongType,
+)
 from txilpstream.interfaces import AnyPlugin, AnyReactor, Reactor, checkPlugin
 from txilpstream.waiters import Waiters
 from txilpstream.wire import ildcp
@@ -109,6 +116,13 @@ class Account:
         @param clockOffset: seconds to add where the machine's clock is known to be wrong.
         @raise LocalError: if the address is none, or what is given is no reactor or no plugin.
         """
+        for name, function in (("randomBytes", randomBytes), ("wallClock", wallClock)):
+            if not callable(function):
+                raise wrongType(name, function, "it takes a function")
+        checkKind("address", address, str, "an ILP address, or an empty text")
+        checkKind("assetCode", assetCode, str | None, "a text such as 'EUR', or None")
+        checkKind("assetScale", assetScale, int | None, "a number of decimals, or None")
+        checkKind("clockOffset", clockOffset, int | float, "seconds")
         self.reactor = _checkReactor(reactor)
         self.plugin = checkPlugin(plugin)
         self.address = checkAddress(address) if address else ""
@@ -396,6 +410,8 @@ def accountFor(source: Account | AnyPlugin, reactor: AnyReactor | None = None) -
     @param reactor: for the account of a plugin; Twisted's own by default.
     @raise LocalError: if it is neither.
     """
+    if reactor is not None:
+        _checkReactor(reactor)
     if isinstance(source, Account):
         return source
     plugin = checkPlugin(source, "account", "it takes an Account or a plugin")

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.tokens import RANDOM_TOKEN_LENGTH
-from txilpstream.errors import wrongType
+from txilpstream.errors import checkSeconds, wrongType
 from txilpstream.interfaces import AnyFactory, AnyPlugin, AnyReactor, PaymentPolicy
 from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.transport.account import Account, accountFor
@@ -68,6 +68,7 @@ class StreamClient:
         @raise LocalError: if credentials or an option are not valid.
         """
         checkArguments(credentials, factory, policy, options)
+        checkSeconds("timeout", timeout)
 
         def opened(_: Account) -> Deferred[StreamConnection]:
             connection = self.openConnection(

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.keys import SessionKeys
-from txilpstream.errors import ConnectionEnded, ErrorCode, LocalError, StreamError
+from txilpstream.errors import ConnectionEnded, ErrorCode, StreamError, checkKind, checkSeconds
 from txilpstream.interfaces import AnyFactory, NotSent, PaymentPolicy, PaymentRequest, Refusal
 from txilpstream.session import events
 from txilpstream.session.configuration import SessionConfiguration
@@ -55,24 +55,9 @@ class StreamConnection:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_closing",
-        "_exhausting",
-        "_factory",
-        "_isCollecting",
-        "_isLetGo",
-        "_measuring",
-        "_onEnd",
-        "_opening",
-        "_policy",
-        "_queues",
-        "_timer",
-        "account",
-        "connectionTag",
-        "packetsSent",
-        "session",
-        "sourceAddress",
-        "streams",
+        *("__weakref__", "_closing", "_exhausting", "_factory", "_isCollecting", "_isLetGo"),
+        *("_measuring", "_onEnd", "_opening", "_policy", "_queues", "_timer", "account"),
+        *("connectionTag", "packetsSent", "session", "sourceAddress", "streams"),
     )
 
     def __init__(
@@ -200,6 +185,8 @@ class StreamConnection:
         @param timeout: seconds after which it is aborted; None for no such limit.
         @return: fires when it is over, in good order or not.
         """
+        if timeout is not None:
+            checkSeconds("timeout", timeout)
         deferred = self.whenClosed()
         self.session.close()
         self._wake()
@@ -217,8 +204,7 @@ class StreamConnection:
         @param code: one of L{ErrorCode}.
         @raise LocalError: if it is not a number from 0 to 255.
         """
-        if not isinstance(message, str):
-            raise LocalError(f"the message must be str, not {type(message).__name__}")
+        checkKind("the message", message, str, "a text")
         checkAmount("the error code", code, maximum=255)
         reason = message or "the connection was aborted by this side"
         self.session.abort(ConnectionEnded(reason, self.session.rejects), code, message)

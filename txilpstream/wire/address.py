@@ -8,9 +8,9 @@ lose every packet that bears it. Where packets go is decided in C{hub.routing}.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
-from txilpstream.errors import LocalError
+from txilpstream.errors import LocalError, checkKind
 
 __all__ = ["MAX_ADDRESS_LENGTH", "checkAddress", "isAddress", "isSegment", "join", "localPart"]
 
@@ -39,13 +39,15 @@ def checkAddress(text: object) -> str:
 
     @raise LocalError: if it is none.
     """
-    if not isinstance(text, str) or not isAddress(text):
-        shown = repr(text)
+    checkKind("the address", text, str, "an ILP address such as 'example.alice.1'")
+    address = cast("str", text)
+    if not isAddress(address):
+        mayBeSecret = ":" in address or ("." not in address and len(address) > 15)  # or base64
         raise LocalError(
-            f"{shown[:80]} is not an ILP address: it must be like 'example.alice.1', of at most "
-            f"{MAX_ADDRESS_LENGTH} characters"
+            f"{'this text' if mayBeSecret else repr(address)[:80]} is not an ILP address: it must "
+            f"be like 'example.alice.1', of at most {MAX_ADDRESS_LENGTH} characters"
         )
-    return text
+    return address
 
 
 def join(address: str, *segments: str) -> str:

@@ -64,6 +64,14 @@ class CredentialsTests(VirtualTestCase):
         for address, secret in wrong:
             self.assertRaises(LocalError, Credentials, address, secret)
 
+    def test_asset(self) -> None:
+        """An asset that no server could tell is refused too, before it is written down."""
+        make: Any = Credentials
+        make("g.a", bytes(32), "EUR", 255, True)
+        for code, scale in (("", 2), (7, 2), ("E\n", 2), ("EUR", 256), ("EUR", -1), ("EUR", True)):
+            self.assertRaises(LocalError, make, "g.a", bytes(32), code, scale)
+        self.assertRaises(LocalError, make, "g.a", bytes(32), "EUR", 2, "yes")
+
     def test_secrecy(self) -> None:
         """The secret is not shown."""
         self.assertNotIn("sesame", repr(Credentials("g.a", b"sesame**" * 4)))

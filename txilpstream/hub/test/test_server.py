@@ -123,6 +123,8 @@ class LifeTests(VirtualTestCase):
         self.local.addAccount("alice", plugin=ours)
         self.successResultOf(self.local.start())
         self.assertTrue(ours.isConnected())
+        self.failureResultOf(self.local.start(), LocalError)
+        self.assertTrue(ours.isConnected(), "a second start closes nothing")
         stopped = self.local.stop()
         self.clock.advance(0)
         self.successResultOf(stopped)

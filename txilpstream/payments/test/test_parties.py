@@ -262,17 +262,17 @@ class WrongTypeTests(PaymentTestCase):
     def test_amounts(self) -> None:
         """Amounts are whole numbers, and rates are exact."""
         for keywords, named in (
-            ({"sourceAmount": 1.5}, "float"),
-            ({"sourceAmount": "5"}, "str"),
-            ({"sourceAmount": True}, "bool"),
-            ({"maxSourceAmount": None}, "NoneType"),
+            ({"sourceAmount": 1.5}, "1.5"),
+            ({"sourceAmount": "sesame"}, "a string of 6 characters"),
+            ({"sourceAmount": True}, "True"),
+            ({"maxSourceAmount": None}, "None"),
             ({"rate": 0.9}, "0.9"),
             ({"minimumRate": 1}, "Ratio"),
             ({"slippage": 0.01}, "0.01"),
             ({"prices": Ratio(1)}, "Ratio"),
             ({"acceptAnyRate": "yes"}, "a string"),
             ({"data": "text"}, "a string"),
-            ({"timeout": "soon"}, "soon"),
+            ({"timeout": "sesame"}, "a string of 6 characters"),
             ({"timeout": float("nan")}, "nan"),
             ({"timeout": True}, "True"),
             ({"deadlineSinceFulfill": None, "options": {}}, "None"),
@@ -281,7 +281,9 @@ class WrongTypeTests(PaymentTestCase):
             ({"state": "{}"}, "a string"),
             ({"options": [1]}, "list"),
         ):
-            self.assertIn(named, self.refusal(self.left, self.credentials, **keywords))
+            error = self.refusal(self.left, self.credentials, **keywords)
+            self.assertIn(named, error)
+            self.assertNotIn("sesame", error, "it may be a secret in the wrong place")
 
     def test_agent(self) -> None:
         """An agent is none of those; and a Clock asks nobody by itself."""

@@ -201,20 +201,24 @@ class BTPServer(Factory):
         self._logins: dict[_Login, float] = {}
         self._sockets: set[WebSocket] = set()
         self._timer = Timer(reactor, self._sweep)
-        self._isStopping = False
+        self._isStopping = self._isAboutTo = False
 
     def start(self) -> Deferred[None]:
         """
         Begin to listen.
 
         @return: fires when it listens; fails if the endpoint cannot, or with L{LocalError} if it
-            listens already.
+            listens already, or is still about to.
         """
-        if self.port is not None:
-            return fail(LocalError("this server listens already: stop it first"))
-        self._isStopping = False
+        if self.port is not None or self._isAboutTo:
+            return fail(LocalError("this server listens already, or is about to: stop it first"))
+        self._isStopping, self._isAboutTo = False, True
         listening: Deferred[IListeningPort] = maybeDeferred(self._endpoint.listen, self)
-        return listening.addCallback(self._cbListening)
+        return listening.addBoth(self._cbAnswered).addCallback(self._cbListening)
+
+    def _cbAnswered(self, result: Any) -> Any:
+        self._isAboutTo = False
+        return result
 
     def _cbListening(self, port: IListeningPort) -> None:
         if self._isStopping:

@@ -89,27 +89,9 @@ class AdaptiveRate:
     """
 
     __slots__ = (
-        "_answers",
-        "_burst",
-        "_calmSince",
-        "_isJudging",
-        "_isWaiting",
-        "_lastUsed",
-        "_least",
-        "_most",
-        "_passed",
-        "_rejects",
-        "_roundStart",
-        "_rule",
-        "_staleAt",
-        "_tokens",
-        "_tokensAt",
-        "_used",
-        "_wasAt",
-        "fellAt",
-        "isStarting",
-        "rate",
-        "speed",
+        *("_answers", "_burst", "_calmSince", "_isJudging", "_isWaiting", "_lastUsed"),
+        *("_least", "_most", "_passed", "_rejects", "_roundStart", "_rule", "_staleAt"),
+        *("_tokens", "_tokensAt", "_used", "_wasAt", "fellAt", "isStarting", "rate", "speed"),
     )
 
     def __init__(
