@@ -102,7 +102,10 @@ CONTROLS = {
 CONTROLS_MAY_KNOW = {"session.congestion.adaptiverate"}
 
 # What rooms that are told the time and given their randomness have no use for.
-IMPURE = {"twisted", "zope", "time", "os", "random", "socket", "logging"}
+IMPURE = {
+    *{"twisted", "zope", "time", "os", "random", "secrets", "uuid", "socket", "ssl"},
+    *{"asyncio", "threading", "subprocess", "logging"},
+}
 PURE = ("wire", "session", "crypto.keys")
 
 FILE_LINES = 800
@@ -111,8 +114,8 @@ FUNCTION_LINES = 60
 # Files and functions that are longer, each with the reason why it is one idea.
 LONG: dict[str, str] = {}
 
-# What a class may derive from and be an interface: what others are to bring, and nothing else.
-INTERFACES = {"Interface", "IPlugin", "ITransport", "IConsumer", "IPushProducer", "Protocol", "ABC"}
+# What a class derives from, near or far, if it is an interface; and C{typing.Protocol}, if near.
+INTERFACES = ("zope.interface.Interface", "twisted.internet.interfaces.")
 
 # Classes with one subclass here that are made to be derived from elsewhere, each with the reason.
 BASES: dict[str, str] = {}
@@ -279,7 +282,18 @@ def checkInnerRooms(modules: list[Module]) -> list[str]:
 def checkCircles(modules: list[Module]) -> list[str]:
     """No module imports itself by way of others, not even for types only."""
     names = {module.name for module in modules}
-    imports = {module.name: sorted(set(ownImports(module, names))) for module in modules}
+    folders = {module.name for module in modules if module.isFolder and module.name}
+    imports = {}
+    for module in modules:
+        # Whoever imports a module imports the folders that it is in, unless he is in them too.
+        imports[module.name] = sorted(
+            {
+                (line, each)
+                for line, target in ownImports(module, names)
+                for each in (target, *(folder for folder in folders if isWithin(target, folder)))
+                if each == target or not isWithin(module.name, each)
+            }
+        )
     complaints = []
 
     def reach(start: str) -> list[str] | None:
@@ -302,35 +316,81 @@ def checkCircles(modules: list[Module]) -> list[str]:
     return complaints
 
 
+def namesIn(modules: list[Module]) -> dict[str, str]:
+    """Full names, such as C{hub.x.Base}, that stand for others by an import or an assignment."""
+    names = {}
+    for module in modules:
+        for node in module.nodes:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                above = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                for alias in node.names:
+                    if above or alias.asname:
+                        target = above + alias.name
+                        own = within(target)
+                        new = alias.asname or alias.name
+                        names[f"{module.name}.{new}"] = target if own is None else own
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute):
+                for each in node.targets:
+                    value = f"{module.name}.{ast.unparse(node.value)}"
+                    names[f"{module.name}.{ast.unparse(each)}"] = value
+    return names
+
+
+def fullName(module: str, text: str, names: dict[str, str]) -> str:
+    """What a dotted name means in a module; what is not of the package stays as it is."""
+    full = f"{module}.{text}"
+    seen = set()
+    while full not in seen:
+        seen.add(full)
+        parts = full.split(".")
+        for count in range(len(parts), 0, -1):
+            if (head := ".".join(parts[:count])) in names:
+                full = names[head] + full[len(head) :]
+                break
+    own = within(text)
+    return full if own is None else own
+
+
 def checkBases(modules: list[Module]) -> list[str]:
     """A base class has two subclasses, or is an interface; exceptions and records apart."""
+    names = namesIn(modules)
     classes: dict[str, tuple[Module, ast.ClassDef]] = {}
+    bases: dict[str, list[str]] = {}
     for module in modules:
         for node in module.nodes:
             if isinstance(node, ast.ClassDef):
-                classes[node.name] = (module, node)
-    bases = {
-        name: [
-            last for base in node.bases if (last := ast.unparse(base).split("[")[0].split(".")[-1])
-        ]
-        for name, (_, node) in classes.items()
-    }
+                full = f"{module.name}.{node.name}"
+                classes[full] = (module, node)
+                bases[full] = [
+                    fullName(module.name, ast.unparse(base).split("[")[0], names)
+                    for base in node.bases
+                ]
 
-    def comesFrom(name: str, roots: Callable[[str], bool]) -> bool:
-        return roots(name) or any(comesFrom(base, roots) for base in bases.get(name, ()))
+    def lineage(name: str) -> set[str]:
+        """All that a class derives from, near or far, as far as the package tells."""
+        found: set[str] = set()
+        more = [name]
+        while more:
+            for base in bases.get(more.pop(), ()):
+                if base not in found:
+                    found.add(base)
+                    more.append(base)
+        return found
 
     complaints = []
     for name, (module, node) in classes.items():
         subclasses = [other for other, its in bases.items() if name in its]
         isRecord = any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+        above = lineage(name)
         if (
             len(subclasses) == 1
             and name not in BASES
             and not isRecord
-            and not INTERFACES.intersection(bases[name])
-            and not comesFrom(name, lambda each: each.endswith(("Exception", "Error")))
+            and "typing.Protocol" not in bases[name]
+            and not any(each.startswith(INTERFACES) for each in above)
+            and not any(each.endswith(("Exception", "Error")) for each in above)
         ):
-            text = f"{name} has one subclass, {subclasses[0]}: one class is enough"
+            text = f"{node.name} has one subclass, {subclasses[0]}: one class is enough"
             complaints.append(module.complain(node.lineno, text))
     return complaints
 
@@ -338,12 +398,18 @@ def checkBases(modules: list[Module]) -> list[str]:
 def checkPurity(modules: list[Module]) -> list[str]:
     """Neither wire/ nor session/ nor the keys know a clock, a network, a log or Twisted."""
     names = {module.name for module in modules}
+    impure = {  # of the contracts; crypto/ has the system's randomness for who gives none
+        module.name
+        for module in modules
+        for found in importsOf(module, names)
+        if found.target.split(".")[0] in IMPURE and roomOf(module.name) == "contracts"
+    }
     complaints = []
     for module in modules:
         if not any(isWithin(module.name, pure) for pure in PURE):
             continue
         for found in importsOf(module, names):
-            if found.target.split(".")[0] in IMPURE:
+            if found.target.split(".")[0] in IMPURE or within(found.target) in impure:
                 complaints.append(module.complain(found.line, f"imports {found.target}"))
     return complaints
 
@@ -463,7 +529,10 @@ class HouseTests(SynchronousTestCase):
         modules = readPackage(ROOT)
         self.assertLessEqual(set(LONG), set(longPlaces(modules)))
         classes = {
-            node.name for each in modules for node in each.nodes if isinstance(node, ast.ClassDef)
+            f"{each.name}.{node.name}"
+            for each in modules
+            for node in each.nodes
+            if isinstance(node, ast.ClassDef)
         }
         self.assertLessEqual(set(BASES), classes)
         self.assertLessEqual(set(DOORS), {module.name for module in modules})
@@ -595,19 +664,42 @@ class SampleTests(SynchronousTestCase):
             checkCircles, sources, "wire.a:1", "wire.b:1", "hub.x:2", "hub.y:2", "hub.z:3"
         )
 
+    def test_circleByFolder(self) -> None:
+        """A folder's C{__init__} is imported before what is in the folder."""
+        sources = {
+            "session.streams": "import txilpstream.session.sender",
+            "session.streams.money": "import txilpstream.session.events",
+            "session.sender": "import txilpstream.session.streams.money",
+        }
+        complaints = checkCircles(parse(sources, ["session.streams"]))
+        said = [complaint.split(": ")[0] for complaint in complaints]
+        self.assertEqual(said, ["session.streams:1", "session.sender:1"])
+
     def test_bases(self) -> None:
         """One subclass is one too few, wherever it stands; interfaces and the like may have one."""
+        own, typing = "from txilpstream.", "from typing import Generic, Protocol\n"
         sources = {
             "a": "class Half:\n    pass\n\nclass Shared:\n    pass\n\nclass Alone:\n    pass",
-            "b": "import x\nclass Whole(x.Half, Shared):\n    pass\nclass Other(Shared):\n    pass",
-            "c": "class IThing(Interface):\n    pass\nclass IMore(IThing):\n    pass",
+            "b": "from txilpstream import a\nimport txilpstream.a\n"
+            "class Whole(a.Half, a.Shared):\n    pass\n"
+            "class Other(txilpstream.a.Shared):\n    pass",
+            "c": "from zope.interface import Interface\n"
+            "class IThing(Interface):\n    pass\nclass IMore(IThing):\n    pass\n"
+            "class IMost(IMore):\n    pass",
             "d": "class Fault(Exception):\n    pass\nclass Special(Fault):\n    pass\n"
             "class More(Special):\n    pass",
             "e": "@dataclass\nclass Record:\n    x: int\nclass Longer(Record):\n    y: int",
-            "f": "class Box(Generic[T]):\n    pass\nclass IntBox(Box[int]):\n    pass",
-            "g": "class Needs(Protocol):\n    x: int\nclass Brings(Needs):\n    x = 1",
+            "f": typing + "class Box(Generic[T]):\n    pass\nclass IntBox(Box[int]):\n    pass",
+            "g": typing + "class Needs(Protocol):\n    x: int\nclass Brings(Needs):\n    x = 1",
+            # By other names, by way of another module, and of the same name as a base elsewhere.
+            "h": "class One:\n    pass\nclass Two:\n    pass\nclass Three:\n    pass",
+            "i": f"{own}h import One as Base, Two\nAlias = Two\n"
+            "class A(Base):\n    pass\nclass B(Alias):\n    pass",
+            "j": f"{own}i import Base\nclass C(Base):\n    pass",
+            "k": "from twisted.internet import protocol\n"
+            "class Factory(protocol.Factory):\n    pass\nclass Three(Factory):\n    pass",
         }
-        self.assertSeen(checkBases, sources, "a:1", "f:1")
+        self.assertSeen(checkBases, sources, "a:1", "f:2", "h:3", "k:2")
 
     def test_purity(self) -> None:
         sources = {
@@ -617,6 +709,9 @@ class SampleTests(SynchronousTestCase):
             "session.session": "import timeit, hashlib\nfrom zope.interface import implementer",
             "crypto.credentials": "import os",
             "transport.connection": "from twisted.logger import Logger",
+            "logs": "from twisted.logger import Logger",
+            "session.path": "from txilpstream.logs import RareLog\nimport txilpstream.errors",
+            "errors": "import re",
         }
         self.assertSeen(
             checkPurity,
@@ -625,6 +720,7 @@ class SampleTests(SynchronousTestCase):
             "session.congestion.pacing:1",
             "crypto.keys:2",
             "session.session:2",
+            "session.path:1",
         )
 
     def test_wire(self) -> None:
