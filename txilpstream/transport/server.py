@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
@@ -30,6 +30,7 @@ from txilpstream.transport.account import Account, CredentialsMaker, accountFor
 from txilpstream.transport.connection import StreamConnection
 from txilpstream.transport.protocol import checkFactory, checkPolicy
 from txilpstream.transport.stream import StreamAddress
+from txilpstream.waiters import Waiters
 from txilpstream.wire.ilp import Prepare, rejectWith
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class StreamServer(CredentialsMaker):
         self._listening: Deferred[Account] | None = None
         self._closesAccount = closesAccount
         self._isStopping = False
+        self._stopped: Waiters[None] = Waiters()
         self.connections: OrderedDict[str, StreamConnection] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._encrypted: OrderedDict[str, int] = OrderedDict()
@@ -153,27 +155,28 @@ class StreamServer(CredentialsMaker):
         if self._listening is not None:
             self._listening.cancel()
             return self.account.close() if self._closesAccount else succeed(None)
-        factory = self._factory
-        if factory is None or self._isStopping:
-            return succeed(None) if factory is None else self._whenStopped()
-        self._isStopping = True
-        for connection in list(self.connections.values()):
-            connection.close()
-        return self._whenStopped().addCallback(self._cbStopped, factory)
+        if self._factory is None:
+            return succeed(None)
+        stopped = self._stopped.add()  # who cancels it waits no more; it stops all the same
+        if not self._isStopping:
+            self._isStopping = True
+            for connection in list(self.connections.values()):
+                connection.close()
+            closing = [connection.whenClosed() for connection in self.connections.values()]
+            ended: Deferred[Any] = gatherResults(closing).addCallback(self._cbStopped)
+            ended.addCallbacks(self._stopped.fire, self._stopped.fail)
+        return stopped
 
-    def _whenStopped(self) -> Deferred[None]:
-        closing = [connection.whenClosed() for connection in self.connections.values()]
-        return gatherResults(closing).addCallback(lambda _: None)
-
-    def _cbStopped(self, _: None, factory: AnyFactory) -> Deferred[None] | None:
+    def _cbStopped(self, _: object) -> Deferred[None] | None:
+        factory, self._factory = self._factory, None
         self.account._setServer(None)
-        self._factory = None
         self._isStopping = False
         for call in self._lingering.values():
             call.cancel()
         self._lingering.clear()
         self.connections.clear()
-        factory.doStop()
+        if factory is not None:
+            factory.doStop()
         return self.account.close() if self._closesAccount else None
 
     def _receivePrepare(self, segment: str, prepare: Prepare) -> bytes | Deferred[bytes]:

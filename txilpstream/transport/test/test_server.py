@@ -248,8 +248,8 @@ class ServerTests(ConnectedTestCase):
         self.assertEqual(near.happened[-1], "lost")
         self.assertEqual([made.data for made in self.served.made], [b"!"])
 
-    def test_stopDelivers(self) -> None:
-        """A server that stops delivers first what was written, and takes no one new."""
+    def busyStop(self) -> Deferred[None]:
+        """Stop a server that has written much."""
 
         class Big(HalfRecorder):
             def connectionMade(self) -> None:
@@ -259,17 +259,32 @@ class ServerTests(ConnectedTestCase):
         path = SimulatedPath(self.clock, [Latency(0.2), PacketRate(100, 100)])
         self.join(path.left, path.right)
         self.listen(Big)
-        late, credentials = self.server.generateCredentials(), self.server.generateCredentials()
-        near = self.use(credentials)
-        stopped = self.server.stopListening()
+        self.late = self.server.generateCredentials()
+        self.near = self.use(self.server.generateCredentials())
+        return self.server.stopListening()
+
+    def test_stopDelivers(self) -> None:
+        """A server that stops delivers first what was written, and takes no one new."""
+        stopped = self.busyStop()
         again = self.server.stopListening()
-        opening = self.client.connect(late, timeout=2)
+        opening = self.client.connect(self.late, timeout=2)
         self.run_(3)
         self.failureResultOf(opening, ConnectionEnded)
         self.run_(60)
         self.successResultOf(stopped)
         self.successResultOf(again)
-        self.assertEqual(len(near.data), 3_000_000)
+        self.assertEqual(len(self.near.data), 3_000_000)
+
+    def test_cancelledStop(self) -> None:
+        """Who no more waits for its end does not keep a server from it, nor from another run."""
+        stopped = self.busyStop()
+        stopped.cancel()
+        self.failureResultOf(stopped, CancelledError)
+        again = self.server.stopListening()
+        self.run_(60)
+        self.successResultOf(again)
+        self.assertEqual(len(self.near.data), 3_000_000)
+        self.successResultOf(self.server.listen(Recorders()))
 
     def test_againFull(self) -> None:
         """A new connection needs room of its own."""
