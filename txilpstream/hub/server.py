@@ -28,6 +28,7 @@ from txilpstream.hub.accounts import AccountOptions, HubAccount
 from txilpstream.hub.connector import Hub
 from txilpstream.interfaces import AnyPlugin, IPlugin, NotSent, Plugin
 from txilpstream.plugins.base import PluginBase
+from txilpstream.waiters import Waiters
 from txilpstream.wire.address import isSegment
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class LocalHub:
         self._plugins: list[Plugin] = []
         self._retries: dict[Plugin, IDelayedCall] = {}
         self._isOver = self._isStarted = False
+        self._stopped: Waiters[None] = Waiters()
         self._btp: BTPServer | None = None
         self._http: HTTPServer | None = None
         if btp is not None:
@@ -277,7 +279,11 @@ class LocalHub:
 
         @return: fires when nothing is left.
         """
-        return self.hub.drain().addCallback(lambda _: self._close())
+        stopped = self._stopped.add()  # who cancels it waits no more; it stops all the same
+        if len(self._stopped) == 1:
+            ending: Deferred[Any] = self.hub.drain().addCallback(lambda _: self._close())
+            ending.addCallback(self._stopped.fire)
+        return stopped
 
     def _close(self) -> Deferred[None]:
         """Close everything now, whatever waits for an answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -160,6 +160,22 @@ class LifeTests(VirtualTestCase):
         connecting.errback(NotSent("the hub was closed"))
         self.clock.advance(10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelledStop(self) -> None:
+        """Who waits no more for the hub to stop does not keep it open."""
+        ours, _ = memoryPair(self.clock)
+        self.local.addAccount("alice", plugin=ours)
+        self.successResultOf(self.local.start())
+        draining: Deferred[None] = Deferred()
+        self.patch(self.local.hub, "drain", lambda: draining)
+        stopped, again = self.local.stop(), self.local.stop()
+        stopped.cancel()
+        self.failureResultOf(stopped, CancelledError)
+        self.assertTrue(ours.isConnected())
+        draining.callback(None)
+        self.clock.advance(0)
+        self.successResultOf(again)
+        self.assertFalse(ours.isConnected())
 
     def test_endWaitsNotForEver(self) -> None:
         ours, _ = memoryPair(self.clock)
