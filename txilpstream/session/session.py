@@ -332,6 +332,7 @@ class Session:
         if stream is not None:
             stream.refusesMoney = stream.isEnded = True
             self._state.streams.forgetData(stream)
+            self._state.report(stream, None)  # after all that was credited until now
             self._state.finishStream(stream)
 
     # --- Command: the data of a stream ----------------------------------------------------

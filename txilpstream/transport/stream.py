@@ -571,7 +571,6 @@ class Stream:
         """The peer has all that was sent: a half closed protocol is told, others are done."""
         if self.disconnecting:
             self.connection.session.ignoreStream(self.streamID)
-            self._closed(None)
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.writeConnectionLost()

@@ -13,6 +13,7 @@ from txilpstream.amounts import Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, PeerError
 from txilpstream.interfaces import IPaymentPolicy, NotSent, PaymentError, PaymentRequest
 from txilpstream.session import events
+from txilpstream.session.session import Session
 from txilpstream.test.conformance.base import TappedTestCase
 from txilpstream.test.support.connected import ConnectedTestCase, HalfRecorder, Recorders
 from txilpstream.testing import Hop, Latency, MaximumPacketAmount, Rate, SimulatedPath, Transit
@@ -481,6 +482,32 @@ class PolicyTests(ConnectedTestCase):
                     deferred.callback(True)
             self.run_(0.2)
         self.assertTrue(self.successResultOf(paid).isComplete)
+
+    def test_asItEnds(self) -> None:
+        """Money that is taken as the stream ends is told to its protocol, and before the end."""
+        waiting: list[Deferred[bool]] = []
+
+        def wait() -> Deferred[bool]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.pay(wait)
+        far = self.served.made[0]
+        session = far.transport.connection.session
+        hear = Session.receiveReply
+
+        def hearAndSayYes(self: Session, *arguments: Any, **keywords: Any) -> None:
+            hear(self, *arguments, **keywords)
+            while self is session and waiting:  # the peer knows now that the stream is closed
+                waiting.pop().callback(True)
+
+        self.patch(Session, "receiveReply", hearAndSayYes)
+        far.transport.loseConnection()
+        self.run_(5)
+        self.assertEqual(waiting, [])
+        self.assertGreater(sum(far.amounts), 0)
+        self.assertEqual(sum(far.amounts), far.transport.totalReceived)
+        self.assertEqual(far.happened[-1], "lost")
 
     def refused(self, verdict: Any) -> None:
         """Nothing is credited."""
