@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.crypto.keys import SessionKeys
 from txilpstream.crypto.tokens import RANDOM_TOKEN_LENGTH
-from txilpstream.errors import checkSeconds, wrongType
+from txilpstream.errors import ConnectionEnded, checkSeconds, wrongType
 from txilpstream.interfaces import AnyFactory, AnyPlugin, AnyReactor, PaymentPolicy
 from txilpstream.session.configuration import SessionOptions, configure
 from txilpstream.transport.account import Account, accountFor
@@ -59,7 +59,7 @@ class StreamClient:
 
         @param factory: builds protocols for streams that the server opens.
         @param policy: asked before money of the server's is accepted.
-        @param timeout: seconds.
+        @param timeout: seconds for all, the opening of the account too.
         @param isReachable: whether the server is told where this side is, so that it can send of
             its own accord; otherwise it only answers.
         @param options: see L{SessionOptions <txilpstream.session.configuration.SessionOptions>}.
@@ -74,9 +74,15 @@ class StreamClient:
             connection = self.openConnection(
                 credentials, factory=factory, policy=policy, isReachable=isReachable, **options
             )
-            return self.whenConnected(connection, timeout)
+            return self.whenConnected(connection, max(0.0, end - reactor.seconds()))
 
-        return self.account.whenOpen().addCallback(opened)
+        def tooLate(_: object, seconds: float) -> Account:
+            raise ConnectionEnded(f"the account did not open within {seconds:g} s")
+
+        reactor = self.account.reactor
+        end = reactor.seconds() + timeout
+        opening = self.account.whenOpen().addTimeout(timeout, reactor, tooLate)
+        return opening.addCallback(opened)
 
     def whenConnected(
         self, connection: StreamConnection, timeout: float = CONNECT_TIMEOUT
@@ -87,7 +93,7 @@ class StreamClient:
         @param timeout: seconds after which the connection is given up.
         @return: as of L{connect}; the connection ends with the last that waited for it.
         """
-        message = f"the server did not answer within {timeout} s"
+        message = f"the server did not answer within {timeout:g} s"
         timer = self.account.reactor.callLater(timeout, connection.abort, message)
 
         def done(outcome: Any) -> Any:

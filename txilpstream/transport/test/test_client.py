@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 
 from txilpstream.amounts import Ratio
 from txilpstream.crypto.credentials import Credentials
@@ -13,6 +13,7 @@ from txilpstream.errors import ConnectionEnded, LocalError
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.test.support.connected import LEFT, RIGHT, ConnectedTestCase, Recorders
 from txilpstream.testing import Loss, SimulatedPath
+from txilpstream.transport.account import Account
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.server import StreamServer
 
@@ -88,6 +89,28 @@ class ClientTests(ConnectedTestCase):
         self.assertIn("did not answer within 3 s", str(error))
         self.run_(120)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_timeoutIsForAll(self) -> None:
+        """The time that the account takes to open counts; too long, and nothing is sent."""
+        plugin, _ = memoryPair(self.clock)
+        connecting: list[Deferred[None]] = []
+
+        def connect() -> Deferred[None]:
+            connecting.append(Deferred())
+            return connecting[-1]
+
+        for takes, text in ((2, "the server did not answer"), (None, "the account did not open")):
+            self.patch(plugin, "connect", connect)
+            account = Account(self.clock, plugin, address="test.x", wallClock=self.clock.seconds)
+            opening = StreamClient(account).connect(self.server.generateCredentials(), timeout=3)
+            self.run_(2)
+            if takes:
+                connecting.pop().callback(None)
+            self.run_(0.9)
+            self.assertNoResult(opening)
+            self.run_(0.2)
+            self.assertIn(text, str(self.failureResultOf(opening, ConnectionEnded).value))
+            self.after(account.close())
 
     def test_cancel(self) -> None:
         """Cancelling gives the connection up."""
