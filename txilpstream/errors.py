@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, cast
 
 __all__ = [
@@ -156,7 +157,7 @@ def checkSeconds(name: str, seconds: object, most: float = 1e9) -> float:
     """
     @raise LocalError: if it is no number of seconds from 0 to below the most.
     """
-    checkKind(name, seconds, int | float, "a number of seconds")
+    checkKind(name, seconds, Real, "a number of seconds")
     if not 0 <= cast("float", seconds) < most:  # a NaN is refused
         raise LocalError(f"{name} is {seconds}: it must be a number of seconds from 0 to {most:g}")
     return cast("float", seconds)

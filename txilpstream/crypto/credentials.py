@@ -97,7 +97,9 @@ def _isAsset(code: object, scale: object) -> bool:
         isinstance(code, str) and 0 < len(code) <= _ASSET_CODE_LENGTH and code.isprintable()
     ):
         return False
-    return scale is None or (type(scale) is int and 0 <= scale <= 255)
+    return scale is None or (
+        isinstance(scale, int) and type(scale) is not bool and 0 <= scale <= 255
+    )
 
 
 def _assetsIn(source: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -254,7 +256,12 @@ def _readObject(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if isinstance(source, Mapping):
         return source
-    checkKind("the credentials", source, str | bytes, "a JSON text, or the object read from one")
+    checkKind(
+        "the credentials",
+        source,
+        str | bytes | bytearray,
+        "a JSON text, or the object read from one",
+    )
     try:
         text = source.decode("utf-8-sig") if isinstance(source, bytes) else source
         value = json.loads(text)
@@ -283,8 +290,8 @@ class Token:
 
 def _checkToken(connectionTag: str, receiptNonce: bytes, receiptSecret: bytes) -> None:
     checkKind("connectionTag", connectionTag, str, "a text")
-    checkKind("receiptNonce", receiptNonce, bytes, f"{_RECEIPT_NONCE_LENGTH} octets")
-    checkKind("receiptSecret", receiptSecret, bytes, f"{_RECEIPT_SECRET_LENGTH} octets")
+    checkKind("receiptNonce", receiptNonce, bytes | bytearray, f"{_RECEIPT_NONCE_LENGTH} octets")
+    checkKind("receiptSecret", receiptSecret, bytes | bytearray, f"{_RECEIPT_SECRET_LENGTH} octets")
     if connectionTag and not isSegment(connectionTag):
         raise LocalError(
             f"the connection tag {connectionTag[:80]!r} may hold only letters, digits, "
@@ -351,8 +358,7 @@ class TokenReader:
         return Credentials(
             join(serverAddress, encodeToken(token)),
             self.sharedSecret(token),
-            assetCode,
-            assetScale,
+            *((assetCode, assetScale) if _isAsset(assetCode, assetScale) else (None, None)),
             bool(receiptNonce),
         )
 

@@ -97,7 +97,7 @@ def decodeReceipt(octets: bytes) -> Receipt:
 
     @raise DecodeError: if it has not 58 octets, or another version than 1.
     """
-    checkKind("the receipt", octets, bytes, f"{RECEIPT_LENGTH} octets")
+    checkKind("the receipt", octets, bytes | bytearray | memoryview, f"{RECEIPT_LENGTH} octets")
     if len(octets) != RECEIPT_LENGTH:
         raise DecodeError(f"a receipt has {RECEIPT_LENGTH} octets, not {len(octets)}")
     version, nonce, streamID, totalReceived = _FIELDS.unpack_from(octets)
@@ -115,7 +115,7 @@ def verifyReceipt(receipt: bytes, secret: bytes) -> Receipt | None:
     @raise LocalError: if the secret has not 32 octets.
     """
     checkSecret("the receipt secret", secret)
-    checkKind("the receipt", receipt, bytes, f"{RECEIPT_LENGTH} octets")
+    checkKind("the receipt", receipt, bytes | bytearray | memoryview, f"{RECEIPT_LENGTH} octets")
     signed = hmac.digest(secret, receipt[: _FIELDS.size], "sha256")
     isGenuine = hmac.compare_digest(signed, receipt[_FIELDS.size :])
     try:

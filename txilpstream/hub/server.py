@@ -123,7 +123,7 @@ class LocalHub:
         self._made: dict[bytes, None] = {}
         self._plugins: list[Plugin] = []
         self._retries: dict[Plugin, IDelayedCall] = {}
-        self._isOver = self._isStarted = False
+        self._isOver = self._isStarted = self._isStopping = False
         self._stopped: Waiters[None] = Waiters()
         self._btp: BTPServer | None = None
         self._http: HTTPServer | None = None
@@ -280,10 +280,15 @@ class LocalHub:
         @return: fires when nothing is left.
         """
         stopped = self._stopped.add()  # who cancels it waits no more; it stops all the same
-        if len(self._stopped) == 1:
+        if not self._isStopping:
+            self._isStopping = True
             ending: Deferred[Any] = self.hub.drain().addCallback(lambda _: self._close())
-            ending.addCallback(self._stopped.fire)
+            ending.addBoth(self._cbEnded).addCallbacks(self._stopped.fire, self._stopped.fail)
         return stopped
+
+    def _cbEnded(self, result: Any) -> Any:
+        self._isStopping = False
+        return result
 
     def _close(self) -> Deferred[None]:
         """Close everything now, whatever waits for an answer."""

@@ -165,12 +165,13 @@ class Payment:
         self._options = _configured(options, deadlineSinceFulfill)
         self._parties = Parties(source, destination, reactor, agent)
         self.connection = self._parties.connection
-        if self.connection is not None:
+        if self.connection is None:
+            configure(self._options)  # what is wrong is said before anybody is asked
+        else:
             _checkOnConnection(terms, options, state or save)
         self.state = _checkState(state, terms)
-        self._isStarted = False
+        self._isStarted, self._isKept = False, save is not None or state is not None
         self._opening: Deferred[Any] | None = None
-        self._isKept = save is not None or state is not None
         self._payer = Payer(
             terms,
             self.state,
@@ -287,13 +288,11 @@ def _configured(options: SessionOptions | None, deadlineSinceFulfill: float) -> 
     checkSeconds("deadlineSinceFulfill", deadlineSinceFulfill)
     if options is not None:
         checkKind("options", options, Mapping, "a mapping such as {'maximumPacketAmount': 1000}")
-    chosen = {
+    return {
         "deadlineSinceFulfill": deadlineSinceFulfill,
         "packetExpiry": max(1.0, min(30.0, deadlineSinceFulfill - 6)),
         **(options or {}),
     }
-    configure(chosen)  # what is wrong is said before anybody is asked
-    return chosen
 
 
 def _checkOnConnection(terms: Terms, options: object, state: object) -> None:

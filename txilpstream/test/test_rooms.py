@@ -339,9 +339,7 @@ def namesIn(modules: list[Module]) -> dict[str, str]:
 def fullName(module: str, text: str, names: dict[str, str]) -> str:
     """What a dotted name means in a module; what is not of the package stays as it is."""
     full = f"{module}.{text}"
-    seen = set()
-    while full not in seen:
-        seen.add(full)
+    for _ in range(20):  # of a name that stands for itself there is no end
         parts = full.split(".")
         for count in range(len(parts), 0, -1):
             if (head := ".".join(parts[:count])) in names:
@@ -696,6 +694,8 @@ class SampleTests(SynchronousTestCase):
             "i": f"{own}h import One as Base, Two\nAlias = Two\n"
             "class A(Base):\n    pass\nclass B(Alias):\n    pass",
             "j": f"{own}i import Base\nclass C(Base):\n    pass",
+            "l": "from twisted.internet import protocol\nprotocol = protocol.wrapped\n"
+            "class P(protocol.Protocol):\n    pass",
             "k": "from twisted.internet import protocol\n"
             "class Factory(protocol.Factory):\n    pass\nclass Three(Factory):\n    pass",
         }

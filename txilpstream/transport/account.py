@@ -119,7 +119,7 @@ class Account:
         for name, function in (("randomBytes", randomBytes), ("wallClock", wallClock)):
             if not callable(function):
                 raise wrongType(name, function, "it takes a function")
-        checkKind("address", address, str, "an ILP address, or an empty text")
+        checkKind("address", address or "", str, "an ILP address, or an empty text")
         checkKind("assetCode", assetCode, str | None, "a text such as 'EUR', or None")
         checkKind("assetScale", assetScale, int | None, "a number of decimals, or None")
         checkKind("clockOffset", clockOffset, int | float, "seconds")

@@ -74,7 +74,7 @@ class StreamClient:
             connection = self.openConnection(
                 credentials, factory=factory, policy=policy, isReachable=isReachable, **options
             )
-            return self.whenConnected(connection, max(0.0, end - reactor.seconds()))
+            return self.whenConnected(connection, max(0.0, round(end - reactor.seconds(), 3)))
 
         def tooLate(_: object, seconds: float) -> Account:
             raise ConnectionEnded(f"the account did not open within {seconds:g} s")

@@ -149,21 +149,9 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_hasLimit",
-        "_isEnded",
-        "_isOver",
-        "_isPaused",
-        "_offers",
-        "_producer",
-        "_rate",
-        "_takesMoney",
-        "_totals",
-        "_watcher",
-        "connection",
-        "disconnecting",
-        "protocol",
-        "streamID",
+        *("__weakref__", "_hasLimit", "_isDone", "_isEnded", "_isOver", "_isPaused", "_offers"),
+        *("_producer", "_rate", "_takesMoney", "_totals", "_watcher", "connection"),
+        *("disconnecting", "protocol", "streamID"),
     )
 
     def __init__(self, connection: StreamOwner, streamID: int) -> None:
@@ -177,6 +165,7 @@ class Stream:
         self._producer: _Producer | None = None
         self._watcher: Callable[[Event], None] | None = None
         self._takesMoney = False
+        self._isDone = False
         self._hasLimit = False
         self._isPaused = False
         self._isEnded = False
@@ -570,6 +559,7 @@ class Stream:
     def _sendingEnded(self, _: Event | None = None) -> None:
         """The peer has all that was sent: a half closed protocol is told, others are done."""
         if self.disconnecting:
+            self._isDone = True
             self.connection.session.ignoreStream(self.streamID)
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             try:
@@ -586,6 +576,8 @@ class Stream:
         if self._isOver:
             return
         self._isOver = True
+        if self._isDone:  # what ended the connection meanwhile is no matter to it
+            reason = None
         self.connection._forget(self)
         if self._rate is not None:
             self._rate.stop()

@@ -72,6 +72,12 @@ class CredentialsTests(VirtualTestCase):
             self.assertRaises(LocalError, make, "g.a", bytes(32), code, scale)
         self.assertRaises(LocalError, make, "g.a", bytes(32), "EUR", 2, "yes")
 
+    def test_serversAsset(self) -> None:
+        """A server whose parent tells a strange asset gives credentials that tell none."""
+        make = TokenReader(SERVER_SECRET).generateCredentials
+        for code, asset in (("", None), ("USD\0", None), ("USD", "USD")):
+            self.assertEqual(make("g.a", assetCode=code, assetScale=2).assetCode, asset)
+
     def test_secrecy(self) -> None:
         """The secret is not shown."""
         self.assertNotIn("sesame", repr(Credentials("g.a", b"sesame**" * 4)))

@@ -177,6 +177,16 @@ class LifeTests(VirtualTestCase):
         self.successResultOf(again)
         self.assertFalse(ours.isConnected())
 
+    def test_endFails(self) -> None:
+        """A plugin that raises is told to who stops the hub; it can be stopped again."""
+        ours, _ = memoryPair(self.clock)
+        self.local.addAccount("alice", plugin=ours)
+        with patch.object(ours, "disconnect", side_effect=ZeroDivisionError):
+            self.failureResultOf(self.local.stop(), ZeroDivisionError)
+        stopped = self.local.stop()
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+
     def test_endWaitsNotForEver(self) -> None:
         ours, _ = memoryPair(self.clock)
         self.patch(ours, "disconnect", Deferred)

@@ -219,8 +219,8 @@ class OpenTests(PaymentTestCase):
         told, _ = self.timed(quote(connection, sourceAmount=1000), 5)
         self.assertEqual(told.expectedDelivery, 1000)
         for amount in (1000, 500):
-            result, _ = self.timed(pay(connection, sourceAmount=amount), 5)
-            self.assertTrue(result.isComplete)
+            paying = pay(connection, sourceAmount=amount, deadlineSinceFulfill=5.0)
+            self.assertTrue(self.timed(paying, 5)[0].isComplete)
         self.assertFalse(connection.session.isClosed)
         self.assertRaises(LocalError, pay, connection, self.credentials, sourceAmount=1)
         self.assertRaises(LocalError, pay, connection, sourceAmount=1, rate=Ratio(1))

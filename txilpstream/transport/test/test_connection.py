@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -581,6 +582,26 @@ class WaitingTests(ConnectedTestCase):
         self.failureResultOf(connection.whenOpen(), ConnectionEnded)
         self.run_()
         self.failureResultOf(connection.whenOpen(), ConnectionEnded)
+
+    def test_doneInTime(self) -> None:
+        """A stream that is done is not lost though its connection ends before it is told so."""
+        self.listen()
+        near = self.open()
+        near.transport.write(b"all")
+        self.run_()
+        session = self.connection.session
+        hear = Session.receiveReply
+
+        def hearAndAbort(this: Session, *arguments: Any, **keywords: Any) -> None:
+            hear(this, *arguments, **keywords)
+            if this is session and any(type(e) is events.SendingEnded for e in this._state.events):
+                self.connection.abort("later")
+
+        self.patch(Session, "receiveReply", hearAndAbort)
+        near.transport.loseConnection()
+        self.run_(5)
+        self.assertTrue(session.isClosed)
+        self.assertIsNotNone(near.reasons[0].check(ConnectionDone))
 
     def test_measureLate(self) -> None:
         """On a connection that is over there is no rate to be measured any more."""
