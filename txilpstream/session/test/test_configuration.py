@@ -84,6 +84,13 @@ class SessionConfigurationTests(SynchronousTestCase):
             configuration = SessionConfiguration(padTo=padTo, fragmentSize=asked)
             self.assertEqual(configuration.fragmentSize, fragmentSize)
 
+    def test_functions(self) -> None:
+        """What is to be a function is one, or nothing."""
+        given: Any = "fast"
+        for name in ("congestionControl", "trace"):
+            error = self.assertRaises(LocalError, SessionConfiguration, **{name: given})
+            self.assertIn(f"{name} is a string of 4 characters: it takes a function", str(error))
+
     def test_secret(self) -> None:
         """What is shown of a configuration does not hold the secret of the receipts."""
         secret = b"S" * 32

@@ -57,6 +57,19 @@ class MoneySenderTests(SynchronousTestCase):
         self.assertEqual((sender.sent, sender.heldDelivery), (60, 0))
         self.assertEqual((sender.deliveredMinimum, sender.deliveredClaimed), (118, 119))
 
+    def test_recalledInDoubt(self) -> None:
+        """What was recalled and is in doubt does not come back; nothing of it is offered again."""
+        for end in ("doubt", "settle"):
+            sender = MoneySender()
+            sender.sendMax = 60
+            sender.hold(60, 120)
+            self.assertEqual((sender.recall(60), sender.recalled), (0, 60))
+            if end == "doubt":
+                sender.doubt(60, 120)
+            else:
+                sender.settle(60, 120, 120, 120)
+            self.assertEqual((sender.recalled, sender.unsent, sender.sendMax), (0, 0, 60))
+
     def test_doubtReleased(self) -> None:
         """A late reject offers again what was in doubt."""
         sender = self.offering(100)
