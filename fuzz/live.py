@@ -196,7 +196,7 @@ def checkHTTP(octets: bytes) -> None:
     """A client of ILP over HTTP says anything; the server answers or closes, and keeps nothing."""
     clock = Clock()
     answerer = Answerer()
-    server = HTTPServer(
+    server = prepareServer(
         clock,
         Endpoint(),
         lambda token: answerer if token == "token" else None,

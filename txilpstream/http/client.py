@@ -1,201 +1,499 @@
 """
-Asking a web server that is not trusted with our memory.
+A bounded HTTP/1.1 client: requests to one place, on connections that are kept for the next.
 
-It is Twisted's own web client with two differences: a connection brings a limited number of octets
-in all, headers included, which that client itself takes without end; and it ends when the answer
-does, whether or not the server is for it.
+Who asks wants to know of each request whether the other side may have seen it: it has not if no
+connection ever got it, or if a connection was lost before the first octet left this process. After
+that nobody knows, so nothing is repeated and no redirect is followed here.
+
+A kept connection may be closed by the other side at any moment, and a request that is written just
+then is in doubt. So one is used for a second less than the other side says that it keeps it, for
+few seconds if it says nothing, the one that was used last before the others, and never without a
+look at whether it is closed already.
 """
 
-# (twisted.web.client has few annotations.)
+# (httptools has no annotations, Failure has few.)
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
-    ResponseDone,
-)
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from txilpstream.http.server import Headers, setNoDelay
+from txilpstream.http.url import URL, makeEndpoint
+from txilpstream.waiters import Waiters
+
 __all__ = [
-    "BodyLost",
-    "BodyTooLong",
-    "boundedAgent",
-    "dropBody",
-    "readBounded",
-    "textsOf",
-    "whyNot",
+    "ANSWER_LIMIT",
+    "Answer",
+    "AnswerTooLong",
+    "Exchange",
+    "FetchError",
+    "HTTPClient",
+    "fetch",
 ]
 
+ANSWER_LIMIT: Final = 40_000
+"""Octets of an answer's body: an ILP packet has some 34,000 at most."""
 
-class BodyTooLong(Exception):
-    """A body has more octets than were asked for."""
+HEAD_LIMIT: Final = 60_000
+"""Octets that an answer may have beside its body: headers, interim answers and what chunks cost."""
+
+KEEP_TIME: Final = 4.0
+"""Seconds that a connection is kept where the other side does not say how long it does; many
+servers close after five."""
+
+FRESH_TIME: Final = 0.1
+"""Seconds after an answer in which it is used again without a look: nobody has closed it yet."""
+
+LONGEST_KEEP_TIME: Final = 25.0
+"""Seconds that a connection is kept at most, whatever the other side says."""
+
+_TIMEOUT: Final = re.compile(rb"timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
-class BodyLost(Exception):
-    """A connection was lost amid a body."""
+class Exchange:
+    """
+    A request and what has come of it.
+
+    @ivar isWritten: whether the other side may have seen a part of it.
+    @ivar status: of the answer, or 0.
+    @ivar headers: of the answer, names in lower case.
+    @ivar body: of the answer.
+    @ivar isComplete: whether all of the answer has come.
+    @ivar problem: what went wrong, or an empty string.
+    """
+
+    __slots__ = ("_connection", "_done", "body", "headers", "isComplete", "isWritten", "octets")
+    __slots__ += ("problem", "status")
+
+    def __init__(self, octets: bytes, done: Callable[[Any], None]) -> None:
+        """
+        @param octets: the request, head and body.
+        @param done: takes this, once, when no more will come.
+        """
+        self.octets = octets
+        self.isWritten = self.isComplete = False
+        self.status = 0
+        self.headers: Headers = ()
+        self.body = b""
+        self.problem = ""
+        self._done: Callable[[Any], None] | None = done
+        self._connection: _Connection | None = None
+
+    def end(self, problem: str = "") -> None:
+        """Say that no more will come."""
+        done, self._done = self._done, None
+        self._connection = None
+        self.problem = self.problem or problem
+        if done is not None:
+            done(self)
 
 
-class _Bounded(ProtocolWrapper):
-    """A connection that is cut off rather than read beyond its limit, or waited for at its end."""
+class _TooLong(Exception):
+    """A body is above its limit."""
 
-    def __init__(self, factory: Any, wrapped: Any, limit: int) -> None:
-        super().__init__(factory, wrapped)
-        self._left = limit
+
+@implementer(IHandshakeListener)
+class _Connection(Protocol):
+    """
+    A connection, which serves one exchange after another.
+
+    @ivar exchange: the one that it serves now, or None.
+    @ivar isReady: whether it could serve one.
+    @ivar keptUntil: when it is not to be used any more, in the reactor's seconds.
+    @ivar lastUsed: when its last answer came.
+    """
+
+    transport: Any
+    exchange: Exchange | None = None
+    isReady = False
+    keptUntil = lastUsed = 0.0
+    _isLost = _isKept = _hasLength = _inBody = False
+    _received = _answered = 0
+    _keepTime = KEEP_TIME
+
+    def __init__(self, client: HTTPClient, isSecure: bool) -> None:
+        self._client = client
+        self._limit = client.answerLimit
+        self._isSecure = isSecure
+        self._parts: list[bytes] = []
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser: Any = HttpResponseParser(self)
+
+    def connectionMade(self) -> None:
+        """Without TLS this is all there is to wait for."""
+        self._client.connections[self] = None
+        setNoDelay(self.transport)
+        if not self._isSecure:
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """Let requests come."""
+        self.isReady = True
+        self._client.opened(self)
+
+    def serve(self, exchange: Exchange) -> None:
+        """Write a request: it is in doubt from here on."""
+        self.exchange = exchange
+        exchange._connection = self
+        exchange.isWritten = True
+        self._received = 0
+        self.transport.write(exchange.octets)
 
     def dataReceived(self, data: bytes) -> None:
-        """Count, and pass on."""
-        self._left -= len(data)
-        if self._left < 0:
-            self.loseConnection()
+        """Take octets, unless nobody asked for them or they are too many."""
+        exchange = self.exchange
+        if exchange is None or self._isLost:
+            self.abort()
+            return
+        self._received += len(data)
+        try:
+            if self._received > self._limit + HEAD_LIMIT:
+                raise _TooLong
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.fail("it answered with another protocol")
+        except (HttpParserError, _TooLong) as error:
+            # What was raised from within the parser stands in the context of its error.
+            if isinstance(error, _TooLong) or isinstance(error.__context__, _TooLong):
+                self.fail(self._client.tooLong)
+            else:
+                self.fail("the answer is not HTTP")
         else:
-            super().dataReceived(data)
+            if exchange.isComplete:
+                self._served(exchange)
 
-    def loseConnection(self) -> None:
-        """Nothing is left to be said: and with TLS the peer could keep a mere farewell waiting."""
-        self.disconnecting = 1
-        transport: Any = self.transport
-        transport.abortConnection()
+    # --- What the parser finds -----------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """An answer begins; a second one is what nobody asked for."""
+        if self.exchange is None or self.exchange.isComplete:
+            self._isKept = False
+        self._headers = []
+        self._parts = []
+        self._hasLength = self._inBody = False
+        self._answered = 0
+        self._keepTime = KEEP_TIME
 
-class _BoundedFactory(WrappingFactory):
-    noisy = False
-
-    def __init__(self, factory: IProtocolFactory, limit: int) -> None:
-        super().__init__(factory)
-        self._limit = limit
-
-    def buildProtocol(self, addr: IAddress | None) -> _Bounded:
-        """Make one of the inner factory's."""
-        return _Bounded(self, self.wrappedFactory.buildProtocol(addr), self._limit)
-
-
-@implementer(IStreamClientEndpoint)
-class _BoundedEndpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint, limit: int) -> None:
-        self._endpoint = endpoint
-        self._limit = limit
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fires with a protocol of the factory's, whose octets are counted."""
-        connected: Deferred[Any] = self._endpoint.connect(
-            _BoundedFactory(protocolFactory, self._limit)
-        )
-        return connected.addCallback(lambda outer: outer.wrappedProtocol)
-
-
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    def __init__(self, reactor: Any, timeout: float, limit: int) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
-        self._limit = limit
-        self._policy = BrowserLikePolicyForHTTPS()
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """What Twisted's own client would connect to, bounded."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout)
-        if uri.scheme == b"https":
-            creator = self._policy.creatorForNetloc(uri.host, uri.port)
-            endpoint = wrapClientTLS(creator, endpoint)
-        return _BoundedEndpoint(endpoint, self._limit)
-
-
-def boundedAgent(reactor: Any, *, timeout: float, limit: int) -> IAgent:
-    """
-    A web client that keeps no connection.
-
-    @param timeout: seconds that connecting may take.
-    @param limit: octets that a connection may bring, headers included.
-    """
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    agent: IAgent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, timeout, limit), pool)
-    return agent
-
-
-class _Body(Protocol):
-    def __init__(self, maximumSize: int) -> None:
-        self._maximumSize = maximumSize
-        self._body = bytearray()
-        self.whenRead: Deferred[bytes] = Deferred(lambda _: self._hangUp())
-
-    def dataReceived(self, data: bytes) -> None:
-        """Take octets, unless they are too many."""
-        if self.whenRead.called:
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which means nothing here."""
+        if self._inBody:
             return
-        if len(self._body) + len(data) > self._maximumSize:
-            self.whenRead.errback(BodyTooLong())
-            self._hangUp()
-            return
-        self._body += data
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"content-length":
+            self._hasLength = True
+            self._answered = int(value)
+        elif name == b"transfer-encoding":
+            self._hasLength = True
+        elif name == b"keep-alive" and (found := _TIMEOUT.search(value)) is not None:
+            self._keepTime = min(int(found[1]) - 1.0, LONGEST_KEEP_TIME)
+
+    def on_headers_complete(self) -> None:
+        """The head is here: what announces too much is not waited for."""
+        self._inBody = True
+        if self._answered > self._limit:
+            raise _TooLong
+        self._answered = 0
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        self._answered += len(data)
+        if self._answered > self._limit:
+            raise _TooLong
+        self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """All of the answer is here, unless it was an interim one."""
+        parser, exchange = self._parser, self.exchange
+        if exchange is not None and not exchange.isComplete and parser.get_status_code() >= 200:
+            self._isKept = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+            self._take(exchange)
+
+    def _take(self, exchange: Exchange) -> None:
+        exchange.status = self._parser.get_status_code()
+        exchange.headers = self._headers
+        exchange.body = b"".join(self._parts)
+        exchange.isComplete = True
+
+    # --- The end -------------------------------------------------------------------------------
+
+    def _served(self, exchange: Exchange) -> None:
+        """An answer is here: the connection may serve the next."""
+        self.exchange = None
+        if self._isKept and self._keepTime > 0:
+            self.lastUsed = self._client.reactor.seconds()
+            self.keptUntil = self.lastUsed + self._keepTime
+            self._client.useOrKeep(self)
+        else:
+            self.abort()
+        exchange.end()
+
+    def fail(self, problem: str) -> None:
+        """End the connection, and the exchange if there is one."""
+        exchange, self.exchange = self.exchange, None
+        self.abort()
+        if exchange is not None:
+            self._noteStatus(exchange)
+            exchange.end(problem)
+
+    def _noteStatus(self, exchange: Exchange) -> None:
+        if self._inBody and self._parser is not None:
+            exchange.status = self._parser.get_status_code()
+
+    def isClosed(self) -> bool:
+        """Whether the other side has closed it, or has said what nobody asked for."""
+        handle = getattr(self.transport, "getHandle", None)
+        sock = handle() if handle is not None else None
+        if not isinstance(sock, socket.socket):
+            return False
+        try:
+            # With TLS there may be octets that mean no answer, such as new tickets.
+            return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"" or not self._isSecure
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._isLost = True
+        self.keptUntil = 0.0
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is all there, or will never be."""
-        if self.whenRead.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.whenRead.callback(bytes(self._body))
+        """The connection is gone, or never came to be one."""
+        exchange, self.exchange = self.exchange, None
+        self._isLost = True
+        if exchange is not None:
+            self._noteStatus(exchange)
+            if self._inBody and not self._hasLength and reason.check(ConnectionDone):
+                self._take(exchange)  # without a length, an answer ends with its connection
+            elif self._received:
+                exchange.problem = "the answer did not come to its end"
+            else:
+                exchange.isWritten = not self._hasWrittenNothing(len(exchange.octets))
+                exchange.problem = "the connection was lost before an answer came"
+        self._parser = None
+        self._client.forget(self, None if self.isReady else reason)
+        if exchange is not None:
+            exchange.end()
+
+    def _hasWrittenNothing(self, size: int) -> bool:
+        """Whether all of the last request is still in this process."""
+        # Twisted's TCP transports write in a later turn; there is no public way to ask them.
+        transport = self.transport
+        for _ in range(2):
+            if hasattr(transport, "_tempDataLen"):
+                left = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+                return bool(left >= size)
+            transport = getattr(transport, "transport", None)
+        return False
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def __init__(self, client: HTTPClient, isSecure: bool) -> None:
+        self._client = client
+        self._isSecure = isSecure
+
+    def buildProtocol(self, addr: object) -> _Connection:
+        """Make one."""
+        return _Connection(self._client, self._isSecure)
+
+
+class HTTPClient:
+    """
+    Connections to one place, the one that was used last first.
+
+    As many are open as exchanges are under way. Nothing here tells the time: whoever owns it ends
+    what takes too long, and calls L{sweep} from time to time.
+
+    @ivar connections: all that are open or get ready.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamClientEndpoint,
+        *,
+        isSecure: bool,
+        answerLimit: int = ANSWER_LIMIT,
+    ) -> None:
+        """
+        @param endpoint: with TLS about it already, if it is secure.
+        @param answerLimit: octets of an answer's body.
+        """
+        self.reactor = reactor
+        self.answerLimit = answerLimit
+        self.tooLong = f"the answer has more than {answerLimit} octets"
+        self.connections: dict[_Connection, None] = {}
+        self._endpoint = endpoint
+        self._factory = _Factory(self, isSecure)
+        self._idle: list[_Connection] = []
+        self._waiting: deque[Exchange] = deque()
+        self._dialling: dict[Deferred[Any], None] = {}
+        self._opening = 0
+        self._isStopping = False
+        self._stopped: Waiters[None] = Waiters()
+
+    def begin(self, exchange: Exchange) -> None:
+        """Have a request written: now if a connection is idle, else when one is there."""
+        idle, now = self._idle, self.reactor.seconds()
+        while idle:
+            connection = idle.pop()
+            isFresh = now - connection.lastUsed < FRESH_TIME
+            if connection.keptUntil > now and (isFresh or not connection.isClosed()):
+                connection.serve(exchange)
+                return
+            connection.abort()
+        self._waiting.append(exchange)
+        self._opening += 1
+        dialling: Deferred[Any] = self._endpoint.connect(self._factory)
+        self._dialling[dialling] = None
+        dialling.addBoth(self._dialled, dialling)
+
+    def _dialled(self, result: object, dialling: Deferred[Any]) -> None:
+        self._dialling.pop(dialling, None)
+        if isinstance(result, Failure):
+            self._couldNotOpen(result)
+
+    def _couldNotOpen(self, reason: Failure) -> None:
+        """One exchange fewer can be served, unless as many connections come free."""
+        self._opening -= 1
+        if len(self._waiting) > self._opening:
+            kind = getattr(reason.type, "__name__", "")
+            self._waiting.popleft().end(f"{kind}: {reason.getErrorMessage()[:200]}")
+
+    def opened(self, connection: _Connection) -> None:
+        """A connection is ready for its first request."""
+        self._opening -= 1
+        connection.keptUntil = self.reactor.seconds() + KEEP_TIME
+        self.useOrKeep(connection)
+
+    def useOrKeep(self, connection: _Connection) -> None:
+        """A connection is free: it serves who waits longest, or is kept."""
+        if self._isStopping:
+            connection.abort()
+        elif self._waiting:
+            connection.serve(self._waiting.popleft())
         else:
-            self.whenRead.errback(BodyLost())
+            self._idle.append(connection)
 
-    def _hangUp(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()
+    def abort(self, exchange: Exchange, problem: str) -> None:
+        """End an exchange before its time."""
+        exchange.problem = exchange.problem or problem
+        if exchange._connection is not None:
+            exchange._connection.fail(problem)
+            return
+        if exchange in self._waiting:
+            self._waiting.remove(exchange)
+            # Nobody may need the connection any more that is being opened for it.
+            if self._opening > len(self._waiting):
+                if self._dialling:
+                    next(reversed(self._dialling)).cancel()
+                else:
+                    next(each for each in reversed(self.connections) if not each.isReady).abort()
+        exchange.end()
+
+    def sweep(self) -> None:
+        """Close what has been idle for too long."""
+        now = self.reactor.seconds()
+        for connection in [each for each in self._idle if each.keptUntil <= now]:
+            self._idle.remove(connection)
+            connection.abort()
+
+    def forget(self, connection: _Connection, reason: Failure | None) -> None:
+        """
+        Take note that a connection is gone.
+
+        @param reason: why it never was ready; None if it was.
+        """
+        self.connections.pop(connection, None)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if reason is not None:
+            self._couldNotOpen(reason)
+        if self._isStopping and not self.connections:
+            self._stopped.fire(None)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close all connections at once; exchanges that are under way end.
+
+        @return: fires when they are gone.
+        """
+        self._isStopping = True
+        stopped = self._stopped.add()
+        for dialling in list(self._dialling):
+            dialling.cancel()
+        for connection in list(self.connections):
+            connection.fail("the connection was closed here")
+        if not self.connections:
+            self._stopped.fire(None)
+        return stopped
 
 
-class _Unwanted(Protocol):
-    def connectionMade(self) -> None:
-        """Want nothing."""
-        transport: Any = self.transport
-        transport.loseConnection()
+class FetchError(Exception):
+    """There is no answer, or none that may be read; what the other side has said is not shown."""
 
 
-def readBounded(response: IResponse, maximumSize: int) -> Deferred[bytes]:
+class AnswerTooLong(FetchError):
+    """It has more octets than were asked for."""
+
+
+class Answer(NamedTuple):
+    """What was answered to a question; names of headers are in lower case."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def texts(self, name: str) -> list[str]:
+        """The values of a header by its name in lower case, whatever octets they have."""
+        wanted = name.encode("ascii")
+        return [value.decode("latin-1") for each, value in self.headers if each == wanted]
+
+
+def fetch(reactor: Any, url: URL, headers: Mapping[str, str], *, limit: int) -> Deferred[Answer]:
     """
-    Read a body; cancelling ends its connection.
+    Ask once, with C{GET}, on a connection of its own.
 
-    @return: fails with L{BodyTooLong} before more octets are held, or with L{BodyLost}.
+    @param limit: octets of the answer's body.
+    @return: fails with L{FetchError}, which may be L{AnswerTooLong}. Cancelling it ends the
+        connection.
     """
-    body = _Body(maximumSize)
-    response.deliverBody(body)
-    return body.whenRead
+    endpoint = makeEndpoint(reactor, url)
+    client = HTTPClient(reactor, endpoint, isSecure=url.isSecure, answerLimit=limit)
+    lines = [f"GET {url.path} HTTP/1.1", f"Host: {url.authority}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
 
+    def over(exchange: Exchange) -> None:
+        client.stop()
+        if exchange.isComplete and not exchange.problem:
+            answered.callback(Answer(exchange.status, exchange.headers, exchange.body))
+        else:
+            isTooLong = exchange.problem == client.tooLong
+            answered.errback((AnswerTooLong if isTooLong else FetchError)(exchange.problem))
 
-def dropBody(response: IResponse) -> None:
-    """Read nothing of a body, and end its connection."""
-    response.deliverBody(_Unwanted())
+    def giveUp(_: Deferred[Answer]) -> None:
+        exchange._done = None
+        client.stop()
 
-
-def textsOf(headers: Headers, name: bytes) -> list[str]:
-    """The values of a header, whatever octets they have; an empty list if there is none."""
-    return [value.decode("latin-1") for value in headers.getRawHeaders(name, [])]
-
-
-def whyNot(error: BaseException) -> str:
-    """
-    A network's error in words.
-
-    What Twisted's web client raises may quote the server, so of that only the name is said.
-    """
-    reasons = getattr(error, "reasons", None)
-    if isinstance(reasons, list) and reasons and isinstance(reasons[0], Failure):
-        error = reasons[0].value or error
-    name = type(error).__name__
-    if type(error).__module__.startswith("twisted.web"):
-        return name
-    return f"{name}: {error}"[:200]
+    exchange = Exchange(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"), over)
+    answered: Deferred[Answer] = Deferred(giveUp)
+    client.begin(exchange)
+    return answered

@@ -1,167 +1,593 @@
 """
-Connections of those who ask by HTTP, and how to lose those that only cost.
+A bounded HTTP/1.1 server: what a connection may bring, how long it may last, and who gives way.
 
-What a connection may bring and how long it may last is bounded before anything looks at it; what is
-answered, the resource decides.
+A resource is a function of a request: it says no when the head is here, or answers when the body
+is. It never sees a request that two readers could read differently (RFC 9112): llhttp is strict
+about lengths, folding and line ends, and such a connection ends.
+
+Memory is bounded before it is used: connections by their number, a head by its octets, a body by
+what was announced and by what came. A connection belongs to nobody until a request shows whose it
+is. When there are too many, nobody's give way first; an owner has a share, beyond which it gets no
+more. What was rejected: requests that wait behind one whose answer takes time. Who sends the next
+one before that is here loses his connection after it, as RFC 9112 section 9.3.2 allows.
 """
 
-# (twisted.web has few annotations.)
+# (httptools has no annotations.)
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
-from typing import Any, Final
+import time
+from collections.abc import Callable, Hashable, Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, Protocol
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.http import Request
-from twisted.web.resource import Resource
-from twisted.web.server import Request as SiteRequest
-from twisted.web.server import Site
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from txilpstream.amounts import checkAmount
+from txilpstream.errors import LocalError
 from txilpstream.logs import RareLog
+from txilpstream.waiters import Waiters
 
-__all__ = ["BODY_LIMIT", "CONNECTION_TIME", "SILENCE_TIME", "Connections"]
+__all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Response", "setNoDelay"]
 
-BODY_LIMIT: Final = 1024
-"""Octets of a request's body, which means nothing."""
+HEAD_LIMIT: Final = 16_384
+"""Octets of a request's line and headers, and of its trailers."""
 
-CONNECTION_TIME: Final = 60.0
-"""Seconds that a connection may last in all: whoever asks has one question."""
+ANSWER_TIME: Final = 60.0
+"""Seconds that an answer may take: no hop holds a packet for more than half of that."""
 
-SILENCE_TIME: Final = 15.0
-"""Seconds without a sign of life after which a connection is lost."""
+SWEEP_INTERVAL: Final = 1.0
+"""Seconds between two looks at all connections: limits of time are kept to so much."""
+
+STOP_TIME: Final = 5.0
+"""Seconds that requests may take to be answered after L{HTTPServer.stop}."""
+
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 _log = Logger()
 
+Headers = Sequence[tuple[bytes, bytes]]
 
-class _Request(SiteRequest):
-    """A request whose body is refused before it fills memory or a disk."""
 
+class Response(NamedTuple):
+    """An answer; its C{Date}, C{Content-Length} and C{Connection} are the server's to say."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    isLast: bool = False
+    """Whether the connection ends with it."""
+
+
+class Request:
+    """
+    What is asked.
+
+    @ivar method: such as C{b"POST"}.
+    @ivar target: as it came: a path with its query.
+    @ivar headers: names in lower case, with their values, in their order.
+    @ivar body: empty until all of it is here.
+    @ivar owner: for the resource to set: whose connection this is; None for a stranger's.
+    @ivar whenGone: for the resource to set: is called if nobody waits for the answer any more.
+    """
+
+    __slots__ = ("body", "headers", "isKept", "method", "owner", "refusal", "target", "whenGone")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: Headers = (), body: bytes = b""
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.owner: Hashable | None = None
+        self.whenGone: Callable[[], object] | None = None
+        self.refusal: Response | None = None
+        self.isKept = False
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a header, by its name in lower case."""
+        return [value for each, value in self.headers if each == name]
+
+    def value(self, name: bytes) -> bytes | None:
+        """The value of a header that is there once; None otherwise."""
+        values = self.values(name)
+        return values[0] if len(values) == 1 else None
+
+
+class IResource(Protocol):
+    """What answers requests. Nothing in it knows a connection."""
+
+    def begin(self, request: Request, /) -> Response | None:
+        """The head is here: set the owner, and say no, or None to have the body read."""
+
+    def respond(self, request: Request, /) -> Response | Deferred[Response]:
+        """All of it is here: answer."""
+
+
+class _TooLarge(Exception):
+    """A head or a body is above its limit; the status that says so."""
+
+
+def setNoDelay(transport: Any) -> None:
+    """Have small writes sent at once, where that is to be had."""
+    try:
+        transport.setTcpNoDelay(True)
+    except AttributeError:
+        pass
+
+
+class _Connection(TwistedProtocol):
+    """
+    One connection and what it has cost so far.
+
+    @ivar owner: whose it is; None while no request has shown it.
+    @ivar answering: the request that is here in full and whose answer is not, or None.
+    @ivar requestBegan: when the first octet came of a request that is not here in full, or None.
+    @ivar lastActive: when something last came or was answered.
+    @ivar isEnding: whether it was ended from this side.
+    """
+
+    transport: Any
+    owner: Hashable | None = None
+    answering: Request | None = None
+    requestBegan: float | None = None
+    isEnding = False
+    _request: Request | None = None
+    _isPaused = False
+    _target = b""
     _size = 0
-    _isRefused = False
 
-    def gotLength(self, length: int | None) -> None:
-        """All headers are here."""
-        isTooLong = length is not None and length > BODY_LIMIT
-        super().gotLength(0)  # what is kept is short, whatever was announced
-        if isTooLong:
-            self._refuse()
+    def __init__(self, server: HTTPServer) -> None:
+        self.server = server
+        self.lastActive = server.reactor.seconds()
+        self._parser: Any = HttpRequestParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._held = b""
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body is here."""
-        self._size += len(data)
-        if self._isRefused:
-            return
-        if self._size > BODY_LIMIT:
-            self._refuse()
-        else:
-            super().handleContentChunk(data)
-
-    def _refuse(self) -> None:
-        self._isRefused = True
-        # Who waits to be asked for his body gets the refusal and not the question.
-        self.requestHeaders.removeHeader(b"expect")
-        self.channel.write(
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        )
-        self.channel.loseConnection()
-
-    def write(self, data: bytes) -> None:
-        """Whatever answers, it does not say which version of what it is."""
-        self.responseHeaders.removeHeader(b"server")
-        super().write(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """All of the request is here."""
-        if not self._isRefused:
-            super().requestReceived(command, path, version)
-
-
-class _Site(Site):
-    """A site that writes no log of who asked."""
-
-    noisy = False
-    displayTracebacks = False
-
-    def log(self, request: Request) -> None:
-        """Whom somebody wants to pay is nobody else's business."""
-
-
-class _Connection(ProtocolWrapper):
-    """One connection, which takes with it what is wrong with it."""
-
-    opened = 0.0
-    lastActive = 0.0
+    def connectionMade(self) -> None:
+        """Count among the server's connections."""
+        self.server.connections[self] = None
+        setNoDelay(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        """No error in these octets, or about them, goes further than this."""
-        self.lastActive = self.factory.now()
+        """Take octets; no error in them, or about them, goes further than this."""
+        if self.isEnding:
+            return
+        if self.answering is not None:
+            # It is looked at when its turn comes; no more than this is read until then.
+            self._held += data
+            self._isPaused = True
+            self.transport.pauseProducing()
+            return
+        self.lastActive = self.server.reactor.seconds()
+        if self.requestBegan is None:
+            self.requestBegan = self.lastActive
+        if self._request is None:
+            self._size += len(data)
         try:
-            super().dataReceived(data)
-        except Exception as error:
-            self.factory.complain(error)
-            self.abort()
+            self._parser.feed_data(data)
+            if self._request is None and self._size > HEAD_LIMIT:
+                raise _TooLarge(431)
+        except HttpParserUpgrade:
+            pass  # it is answered as if it had not asked for that, and nothing follows
+        except (HttpParserError, _TooLarge) as error:
+            # What was raised from within the parser stands in the context of its error.
+            cause = error if isinstance(error, _TooLarge) else error.__context__
+            if cause is None or isinstance(cause, _TooLarge):
+                self._refuse(cause.args[0] if cause else 400)
+            else:
+                kind = type(cause).__name__
+                self.server.rareLog.warn("a request raised {kind}; its connection ends", kind=kind)
+                self.abort()
+
+    # --- What the parser finds -----------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins: one that does not wait for the answer before it is not heard."""
+        self._target = b""
+        self._headers = []
+        self._parts = []
+        if self.answering is not None:
+            self.answering.isKept = False
+        elif self.requestBegan is None:
+            self.requestBegan = self.lastActive
+
+    def on_url(self, part: bytes) -> None:
+        """A part of the target."""
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer: those mean nothing here, and only count."""
+        if self._request is None:
+            self._headers.append((name.lower(), value))
+        else:
+            self._size += len(name) + len(value)
+            if self._size > self.server.bodyLimit + HEAD_LIMIT:
+                raise _TooLarge(431)
+
+    def on_headers_complete(self) -> None:
+        """The head is here: whoever has no right to more learns it now."""
+        if self.answering is not None or self.isEnding:
+            return
+        size, length, isAsking = len(self._target), 0, False
+        for name, value in self._headers:
+            size += len(name) + len(value)
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"expect":
+                isAsking = True
+        if size > HEAD_LIMIT:
+            raise _TooLarge(431)
+        request = Request(self._parser.get_method(), self._target, self._headers)
+        self._request = request
+        self._size = 0
+        refusal = request.refusal = self.server.begin(self, request)
+        # Who waits to be asked for his body gets the refusal and not the question.
+        if length > self.server.bodyLimit or (isAsking and refusal is not None):
+            self._end(refusal or Response(413))
+        elif isAsking:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        request = self._request
+        if request is None or self.isEnding:
+            return
+        self._size += len(data)
+        if self._size > self.server.bodyLimit:
+            self._end(request.refusal or Response(413))
+        elif request.refusal is None:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """All of the request is here: have it answered."""
+        request, self._request = self._request, None
+        self.requestBegan = None
+        self._size = 0
+        if request is None or self.isEnding:
+            return
+        parser, parts = self._parser, self._parts
+        request.isKept = parser.should_keep_alive() and not parser.should_upgrade()
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.answering = request
+        response = request.refusal or self.server.respond(request)
+        if isinstance(response, Response):
+            self._answer(response, request)
+        else:
+            failed = self.server.failed
+            response.addErrback(lambda failure: failed(failure.type))
+            response.addCallback(self._answer, request)
+
+    # --- Answers, and the end ------------------------------------------------------------------
+
+    def _answer(self, response: Response, request: Request) -> None:
+        """Answer; the connection takes its next request if both sides are for it."""
+        if self.answering is not request:  # nobody is there any more
+            return
+        self.answering = None
+        server = self.server
+        isLast = response.isLast or not request.isKept or server.isStopping
+        self.transport.write(server.encode(response, isLast, request.method == b"HEAD"))
+        self.lastActive = server.reactor.seconds()
+        if isLast:
+            self.close()
+        elif self._isPaused:
+            self._isPaused = False
+            held, self._held = self._held, b""
+            self.transport.resumeProducing()
+            self.dataReceived(held)
+
+    def _refuse(self, status: int) -> None:
+        """What came is no request, or too much of one."""
+        if self.answering is not None:
+            self.answering.isKept = False
+        else:
+            self._end(Response(status))
+
+    def _end(self, response: Response) -> None:
+        """Answer before all is here, and read no more."""
+        if not self.isEnding:
+            self.transport.write(self.server.encode(response, True, False))
+            self.close()
+
+    def close(self) -> None:
+        """End it when all is written; what comes now is not looked at."""
+        self.isEnding = True
+        self._parts, self._held = [], b""
+        self.transport.loseConnection()
 
     def abort(self) -> None:
         """Lose the connection at once."""
-        transport: Any = self.transport
-        transport.abortConnection()
+        self.isEnding = True
+        self.transport.abortConnection()
+
+    def isOverdue(self, now: float) -> bool:
+        """Whether its time is over: that of the answer, the request or the silence."""
+        server = self.server
+        if self.answering is not None:
+            return now - self.lastActive > ANSWER_TIME
+        if self.requestBegan is not None and now - self.requestBegan > server.requestTime:
+            return True
+        return now - self.lastActive > server.idleTime
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Count no more; nobody waits for an answer any longer."""
+        self.isEnding = True
+        request, self.answering = self.answering, None
+        self._parser = None
+        self.server.forget(self)
+        if request is not None and request.whenGone is not None:
+            request.whenGone()
 
 
-class Connections(WrappingFactory):
-    """All connections, from the oldest to the newest in C{protocols}."""
+@implementer(IProtocolNegotiationFactory)
+class _Factory(ServerFactory):
+    """Makes a connection, if there is room or some can be made."""
 
     noisy = False
-    protocol = _Connection
 
-    def __init__(self, resource: Resource, reactor: IReactorTime, maximum: int) -> None:
+    def __init__(self, server: HTTPServer) -> None:
+        self._server = server
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What clients that negotiate are told (ALPN, RFC 7301)."""
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> _Connection | None:
+        """Make one; None if every connection is busier."""
+        return _Connection(self._server) if self._server.makeRoom() else None
+
+
+class HTTPServer:
+    """
+    Listens for requests, and has a resource answer them.
+
+    @ivar port: where it listens, or None.
+    @ivar connections: all that are open, from the oldest to the newest.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamServerEndpoint,
+        resource: IResource,
+        *,
+        maximumConnections: int = 500,
+        share: int | None = None,
+        requestTime: float = 15.0,
+        idleTime: float = 60.0,
+        bodyLimit: int = 40_000,
+        name: str = "",
+        wallClock: Callable[[], float] = time.time,
+    ) -> None:
         """
-        @param maximum: how many connections there may be.
+        @param share: connections that one owner may have; None for as many as leave a place for
+            each owner there is, and for strangers.
+        @param requestTime: seconds from the first octet of a request to its last.
+        @param idleTime: seconds that a connection may be silent between requests.
+        @param bodyLimit: octets of a request's body.
+        @param name: what responses say in C{Server}; nothing by default.
+        @param wallClock: seconds since the epoch, for the C{Date} of responses.
+        @raise LocalError: if a limit is not a number of its kind.
         """
-        # The sweep is the only timer: none for each connection.
-        site = _Site(resource, requestFactory=_Request, timeout=None, reactor=reactor)
-        super().__init__(site)
-        self._reactor = reactor
-        self._maximum = maximum
-        self._rareLog = RareLog(reactor, _log)
+        self.reactor = reactor
+        self.requestTime = requestTime
+        self.idleTime = idleTime
+        self.bodyLimit = checkAmount("bodyLimit", bodyLimit, minimum=1)
+        self.rareLog = RareLog(reactor, _log)
+        self.connections: dict[_Connection, None] = {}
+        self.port: IListeningPort | None = None
+        self.isStopping = False
+        self._endpoint = endpoint
+        self._resource = resource
+        self._maximum = checkAmount("maximumConnections", maximumConnections, minimum=1)
+        self._share = None if share is None else checkAmount("share", share, minimum=1)
+        self._name = b"Server: %b\r\n" % name.encode("ascii") if name else b""
+        self._wallClock = wallClock
+        self._owned: dict[Hashable, int] = {}
+        self._displaced: set[_Connection] = set()
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._listening: Deferred[IListeningPort] | None = None
+        self._stopDeadline = 0.0
+        self._stopped: Waiters[None] = Waiters()
+        self._heads: dict[Any, bytes] = {}
 
-    def now(self) -> float:
-        """The reactor's time."""
-        return self._reactor.seconds()
+    # --- Its life ------------------------------------------------------------------------------
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """The oldest connection makes room for the newest: it had its time."""
-        while len(self.protocols) >= self._maximum:
-            self._rareLog.warn("connections lost for newer ones: there are too many")
-            self._lose(next(iter(self.protocols)))
-        protocol: Any = super().buildProtocol(addr)
-        protocol.opened = protocol.lastActive = self.now()
-        return protocol
+    def start(self) -> Deferred[None]:
+        """
+        Begin to listen.
 
-    def _lose(self, connection: Any) -> None:
-        # Its end may take a turn of the reactor: it counts no more from now on.
-        self.protocols.pop(connection)
-        connection.abort()
+        @return: fires when this listens; fails as the endpoint does, or with L{LocalError} if it
+            listens already or is being stopped.
+        """
+        if self._listening is not None or self.port is not None or self.isStopping:
+            return fail(LocalError("this server listens, or is being stopped: wait for stop()"))
+        self._sayDate()
+        listening = self._listening = self._endpoint.listen(_Factory(self))
+        return listening.addCallbacks(self._cbListening, self._ebListening)
 
-    def unregisterProtocol(self, p: Any) -> None:
-        """A connection is gone, perhaps because it was lost here."""
-        self.protocols.pop(p, None)
+    def _cbListening(self, port: IListeningPort) -> None:
+        self._listening = None
+        self.port = port
+        self._sweeping.start(SWEEP_INTERVAL, now=False)
 
-    def complain(self, error: Exception) -> None:
-        """Take note of an error that a request caused."""
-        kind = type(error).__name__
-        self._rareLog.warn("a request raised {kind}; its connection ends", kind=kind)
+    def _ebListening(self, failure: Failure) -> Failure:
+        self._listening = None
+        return failure
 
-    def sweep(self) -> None:
-        """Lose the connections whose time is over."""
-        oldest, silent = self.now() - CONNECTION_TIME, self.now() - SILENCE_TIME
-        for connection in list(self.protocols):
-            if connection.opened < oldest or connection.lastActive < silent:
-                self._lose(connection)
+    def stop(self) -> Deferred[None]:
+        """
+        Listen no more, and close all connections.
 
-    def abort(self) -> None:
-        """Lose all."""
-        for connection in list(self.protocols):
-            self._lose(connection)
+        Requests that are being answered are given L{STOP_TIME} to end.
+
+        @return: fires when the port and all connections are gone.
+        """
+        if self._listening is not None:
+            self._listening.cancel()
+        if self.port is None and not self.isStopping:
+            return succeed(None)
+        stopped = self._stopped.add()
+        if self.port is not None and not self.isStopping:
+            self.isStopping = True
+            self._stopDeadline = self.reactor.seconds() + STOP_TIME
+            closed = maybeDeferred(self.port.stopListening)
+            for connection in list(self.connections):
+                if connection.answering is None:
+                    connection.close()
+            closed.addBoth(self._cbPortClosed)
+        return stopped
+
+    def _cbPortClosed(self, result: object) -> None:
+        if isinstance(result, Failure):
+            _log.failure("the port did not close as it should", result)
+        self.port = None
+        self._checkStopped()
+
+    def _checkStopped(self) -> None:
+        if self.isStopping and self.port is None and not self.connections:
+            self.isStopping = False
+            self._sweeping.stop()
+            self._stopped.fire(None)
+
+    def _sweep(self) -> None:
+        """Lose the connections whose time is over: the only timer there is."""
+        now = self.reactor.seconds()
+        self._sayDate()
+        isOver = self.isStopping and now >= self._stopDeadline
+        for connection in list(self.connections):
+            if isOver or connection.isOverdue(now):
+                connection.abort()
+
+    # --- Who may stay --------------------------------------------------------------------------
+
+    def makeRoom(self) -> bool:
+        """Whether one more connection can be; another may be lost for it."""
+        if self.isStopping:
+            return False
+        if len(self.connections) - len(self._displaced) < self._maximum:
+            return True
+        most = max(self._owned, key=self._owned.__getitem__, default=None)
+        isGreedy = most is not None and self._owned[most] > self._fairShare()
+        # Strangers hold no money: theirs may be waiting for an answer.
+        if self._displace(lambda each: each.owner is None) or self._displace(
+            lambda each: each.answering is None and (not isGreedy or each.owner == most)
+        ):
+            self.rareLog.warn("connections lost for newer ones: there are too many")
+            return True
+        self.rareLog.warn("connections refused: all others have a request being answered")
+        return False
+
+    def _displace(self, mayGo: Callable[[_Connection], bool]) -> bool:
+        """Lose the connection that was longest without a sign of life of those that may go."""
+        found = [each for each in self.connections if each not in self._displaced and mayGo(each)]
+        if not found:
+            return False
+        victim = min(found, key=lambda each: (each.answering is not None, each.lastActive))
+        # It counts no more from now on: its end may take a turn of the reactor.
+        self._displaced.add(victim)
+        victim.abort()
+        return True
+
+    def _fairShare(self) -> int:
+        return self._share or max(1, self._maximum // (len(self._owned) + 1))
+
+    def _own(self, connection: _Connection, owner: Hashable) -> bool:
+        """Write down whose a connection is; False if its owner has no place for it."""
+        self._disown(connection)
+        mine = self._owned.get(owner, 0)
+        connection.owner = owner
+        self._owned[owner] = mine + 1
+        if mine < self._fairShare() or self._displace(
+            lambda each: each.owner == owner and each.answering is None and each is not connection
+        ):
+            return True
+        self.rareLog.warn("requests refused: their sender has too many connections")
+        return False
+
+    def _disown(self, connection: _Connection) -> None:
+        owner, connection.owner = connection.owner, None
+        if owner is not None:
+            self._owned[owner] -= 1
+            if not self._owned[owner]:
+                del self._owned[owner]
+
+    def forget(self, connection: _Connection) -> None:
+        """Take note that a connection is gone."""
+        self.connections.pop(connection, None)
+        self._displaced.discard(connection)
+        self._disown(connection)
+        self._checkStopped()
+
+    # --- What is answered ----------------------------------------------------------------------
+
+    def begin(self, connection: _Connection, request: Request) -> Response | None:
+        """Have a head judged."""
+        try:
+            refusal = self._resource.begin(request)
+        except Exception as error:
+            return self.failed(type(error))
+        owner = request.owner
+        if owner is not None and owner != connection.owner and not self._own(connection, owner):
+            self._disown(connection)
+            return refusal or Response(429, isLast=True)
+        return refusal
+
+    def respond(self, request: Request) -> Response | Deferred[Response]:
+        """Have a request answered."""
+        try:
+            return self._resource.respond(request)
+        except Exception as error:
+            return self.failed(type(error))
+
+    def failed(self, kind: type[BaseException] | None) -> Response:
+        """What is answered where the resource has failed."""
+        name = getattr(kind, "__name__", "something")
+        self.rareLog.warn("answering a request raised {kind}", kind=name)
+        return Response(500)
+
+    def encode(self, response: Response, isLast: bool, isHead: bool) -> bytes:
+        """
+        Write a response.
+
+        @param isLast: whether the connection ends with it.
+        @param isHead: whether it answers C{HEAD}, so that its body is left out.
+        """
+        status, body, headers, _ = response
+        key = status, headers, isLast
+        head = self._heads.get(key)
+        if head is None:
+            lines = [b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b"Status")), self._common]
+            lines += [b"%b: %b" % header for header in headers]
+            if isLast:
+                lines.append(b"Connection: close")
+            head = self._heads[key] = b"\r\n".join(lines)
+        if status == 204:
+            return head + b"\r\n\r\n"
+        return b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), b"" if isHead else body)
+
+    def _sayDate(self) -> None:
+        """Write what all responses of the next second have in common."""
+        date = formatdate(self._wallClock(), usegmt=True).encode("ascii")
+        self._common = b"%bDate: %b" % (self._name, date)
+        self._heads.clear()

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from twisted.internet.endpoints import (
@@ -27,10 +27,11 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import PrivateCertificate, optionsForClientTLS
-from twisted.web.client import BrowserLikePolicyForHTTPS
-from twisted.web.iweb import IPolicyForHTTPS
 
 from txilpstream.errors import LocalError, wrongType
+
+if TYPE_CHECKING:
+    from twisted.web.iweb import IPolicyForHTTPS
 
 __all__ = ["URL", "addressOf", "checkToken", "makeEndpoint", "readBTPURL", "readHTTPURL", "readURL"]
 
@@ -103,6 +104,12 @@ class URL:
         """Whether what is sent there never leaves this machine."""
         address = addressOf(self.host)
         return self.host == "localhost" if address is None else address.is_loopback
+
+    @property
+    def isInside(self) -> bool:
+        """Whether only this machine, or its own network, can be meant by the address."""
+        address = addressOf(self.host)
+        return self.isLoopback or (address is not None and not address.is_global)
 
     @property
     def isPrivate(self) -> bool:
@@ -232,10 +239,9 @@ def makeEndpoint(
     if not url.isSecure:
         return endpoint
     creator: Any
-    if certificate is not None:
+    if policy is None:
         creator = optionsForClientTLS(url.host, clientCertificate=certificate)
     else:
-        policy = policy or BrowserLikePolicyForHTTPS()
         creator = policy.creatorForNetloc(url.host.encode("ascii"), url.port)
     wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
     return wrapped

@@ -32,8 +32,8 @@ from txilpstream.waiters import Waiters
 from txilpstream.wire.address import isSegment
 
 if TYPE_CHECKING:
+    from txilpstream.http.server import HTTPServer
     from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
-    from txilpstream.plugins.http.server import HTTPServer
 
 __all__ = ["LocalHub"]
 
@@ -132,9 +132,9 @@ class LocalHub:
 
             self._btp = BTPServer(reactor, btp, self.admitBTP)
         if http is not None:
-            from txilpstream.plugins.http.server import HTTPServer
+            from txilpstream.plugins.http.server import prepareServer
 
-            self._http = HTTPServer(reactor, http, self.admitHTTP)
+            self._http = prepareServer(reactor, http, self.admitHTTP)
 
     @property
     def btpPort(self) -> IListeningPort | None:

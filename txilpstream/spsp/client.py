@@ -12,27 +12,20 @@ import re
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from functools import partial
+from typing import Any, Final, cast
 from urllib.parse import urljoin
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, checkKind, wrongType
-from txilpstream.http.client import (
-    BodyLost,
-    BodyTooLong,
-    boundedAgent,
-    dropBody,
-    readBounded,
-    textsOf,
-    whyNot,
-)
+from txilpstream.http.client import Answer, AnswerTooLong, FetchError, fetch
+from txilpstream.http.url import URL
+from txilpstream.http.web import WebAgent, fetchBy
 from txilpstream.interfaces import AnyReactor, Reactor
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 
@@ -59,20 +52,8 @@ TIMEOUT: Final = 10.0
 
 MOST_REDIRECTS: Final = 5
 
-_HEAD_SIZE: Final = 65536
-"""Octets of all that is not the body."""
-
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CONTENT_TYPES: Final = frozenset({CONTENT_TYPE, "application/json"})
-
-
-class WebAgent(Protocol):
-    """What provides Twisted's C{IAgent}, as a type checker sees it."""
-
-    def request(
-        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None, /
-    ) -> Deferred[Any]:
-        """As of C{IAgent}."""
 
 
 def resolve(
@@ -156,7 +137,7 @@ class _Question:
         self._maximumSize = checkAmount("maximumSize", maximumSize, minimum=1)
         self._isInsecure = isInsecure
         self._mayRedirect = mayRedirect
-        self._headers = {"Accept": [CONTENT_TYPE]}
+        self._headers = {"Accept": CONTENT_TYPE}
         self._hasReceipts = False
         self._lifetime = SPSPCache.LONGEST
 
@@ -174,7 +155,7 @@ class _Question:
             )
         self._hasReceipts = True
         for name, octets in (("Receipt-Nonce", nonce), ("Receipt-Secret", secret)):
-            self._headers[name] = [urlsafe_b64encode(octets).decode("ascii")]
+            self._headers[name] = urlsafe_b64encode(octets).decode("ascii")
 
     def ask(
         self,
@@ -185,7 +166,7 @@ class _Question:
     ) -> Deferred[Credentials]:
         """Ask, unless the answer is known."""
         if callable(getattr(agentOrReactor, "request", None)):
-            agent = cast("IAgent", agentOrReactor)
+            ask = partial(fetchBy, agentOrReactor, headers=self._headers, limit=self._maximumSize)
             if reactor is None:
                 from twisted.internet import reactor as installed
 
@@ -194,8 +175,7 @@ class _Question:
             if not callable(getattr(agentOrReactor, "connectTCP", None)):
                 wanted = "it takes a reactor, or an IAgent such as twisted.web.client.Agent"
                 raise wrongType("agentOrReactor", agentOrReactor, wanted)
-            limit = self._maximumSize + _HEAD_SIZE
-            agent = boundedAgent(agentOrReactor, timeout=timeout, limit=limit)
+            ask = partial(fetch, agentOrReactor, headers=self._headers, limit=self._maximumSize)
             reactor = cast("Reactor", agentOrReactor) if reactor is None else reactor
         clock = cast("IReactorTime", reactor)
         usable = None if self._hasReceipts else cache
@@ -203,7 +183,7 @@ class _Question:
             known = usable.get(self._url, self._isInsecure, now=clock.seconds())
             if known is not None:
                 return succeed(known)
-        asked = Deferred.fromCoroutine(self._fetch(agent))
+        asked = Deferred.fromCoroutine(self._fetch(ask))
         asked.addTimeout(timeout, clock, self._ebLate)
         if usable is not None:
             asked.addCallback(self._cbKeep, usable, clock)
@@ -219,41 +199,43 @@ class _Question:
         cache.put(self._url, credentials, self._lifetime, self._isInsecure, now=now)
         return credentials
 
-    async def _fetch(self, agent: IAgent) -> Credentials:
+    async def _fetch(self, ask: Callable[[URL], Deferred[Answer]]) -> Credentials:
         """Ask, and ask elsewhere where one is sent elsewhere."""
         url = self._url
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._request(agent, url)
-            self._lifetime = min(self._lifetime, lifetimeOf(response.headers))
-            if response.code not in _REDIRECTS:
-                return await self._read(url, response)
-            dropBody(response)
-            url = self._follow(url, response)
+            answer = await self._ask(ask, url)
+            self._lifetime = min(self._lifetime, lifetimeOf(answer))
+            if answer.status not in _REDIRECTS:
+                return self._read(url, answer)
+            url = self._follow(url, answer)
         raise ConnectionEnded(
             f"{shown(self._url)}: there were more than {MOST_REDIRECTS} redirects"
         )
 
-    async def _request(self, agent: IAgent, url: str) -> IResponse:
+    async def _ask(self, ask: Callable[[URL], Deferred[Answer]], url: str) -> Answer:
+        place = placeOf(url)
+        assert place is not None
         try:
-            asked = agent.request(b"GET", url.encode("ascii"), Headers(self._headers), None)
-            response: IResponse = await asked
-            return response
-        except CancelledError:
-            raise
-        except Exception as error:
-            reason = whyNot(error)
+            return await ask(place)
+        except AnswerTooLong:
+            reason = ""
+        except FetchError as error:
+            reason = str(error)
+        if not reason:
+            raise DecodeError(f"{shown(url)} answered with more than {self._maximumSize} octets")
         raise ConnectionEnded(f"{shown(url)} cannot be asked: {reason}")
 
-    def _follow(self, url: str, response: IResponse) -> str:
+    def _follow(self, url: str, answer: Answer) -> str:
         """
         The URL that a redirect leads to.
 
-        A server elsewhere cannot send us to what listens on this machine in plain text either.
+        A server elsewhere cannot send us to what listens on this machine in plain text either, nor
+        to an address of a network of ours.
         """
         target: str
         try:
-            (location,) = response.headers.getRawHeaders(b"Location", [])
-            target = urljoin(url, location.decode("ascii"))
+            (location,) = answer.texts("location")
+            target = urljoin(url, location)
         except ValueError:
             target = ""
         here, there = placeOf(url), placeOf(target)
@@ -267,46 +249,32 @@ class _Question:
                 f"{shown(url)} redirects to {shown(target)}: it is not followed to plain http, "
                 "where others could answer"
             )
+        if there.isInside and not here.isInside:
+            raise ConnectionEnded(
+                f"{shown(url)} redirects to {shown(target)}: it is not followed to an address that "
+                "only this network knows"
+            )
         if self._mayRedirect is not None and not self._mayRedirect(url, target):
             raise ConnectionEnded(f"the redirect to {shown(target)} was not wanted")
         return target
 
-    async def _read(self, url: str, response: IResponse) -> Credentials:
+    def _read(self, url: str, answer: Answer) -> Credentials:
         """Take an answer for what it is."""
-        error = self._judge(url, response)
-        if error is not None:
-            dropBody(response)
-            raise error
-        try:
-            return Credentials.fromJSON(await readBounded(response, self._maximumSize))
-        except BodyTooLong:
-            error = self._tooLong(url)
-        except BodyLost:
-            error = ConnectionEnded(f"{shown(url)}: the connection was lost amid the answer")
-        except DecodeError as bad:
-            error = DecodeError(f"{shown(url)} answered badly: {bad}")
-        raise error
-
-    def _tooLong(self, url: str) -> DecodeError:
-        return DecodeError(f"{shown(url)} answered with more than {self._maximumSize} octets")
-
-    def _judge(self, url: str, response: IResponse) -> Exception | None:
-        """What is wrong with an answer before its body is read."""
-        if response.code == 404:
-            return ConnectionEnded(f"{shown(url)}: there is no such account")
-        if response.code != 200:
-            return ConnectionEnded(f"{shown(url)} answered with status {response.code}")
-        values = textsOf(response.headers, b"Content-Type")
-        kinds = {value.partition(";")[0].strip().lower() for value in values}
+        if answer.status == 404:
+            raise ConnectionEnded(f"{shown(url)}: there is no such account")
+        if answer.status != 200:
+            raise ConnectionEnded(f"{shown(url)} answered with status {answer.status}")
+        kinds = {value.partition(";")[0].strip().lower() for value in answer.texts("content-type")}
         if len(kinds) != 1 or not kinds <= _CONTENT_TYPES:
-            return DecodeError(
+            raise DecodeError(
                 f"{shown(url)} answered with another content type than {CONTENT_TYPE}: it is not "
                 "where money can be sent to"
             )
-        length = response.length
-        if length is not UNKNOWN_LENGTH and length > self._maximumSize:
-            return self._tooLong(url)
-        return None
+        try:
+            return Credentials.fromJSON(answer.body)
+        except DecodeError as bad:
+            error = DecodeError(f"{shown(url)} answered badly: {bad}")
+        raise error
 
 
 def _whole(asked: Deferred[Credentials]) -> Deferred[Credentials]:
@@ -389,17 +357,17 @@ class SPSPCache:
         self._entries.clear()
 
 
-def lifetimeOf(headers: Headers) -> float:
+def lifetimeOf(answer: Answer) -> float:
     """Seconds for which an answer may be used again: 0 unless its server says more."""
     ages = []
-    for line in textsOf(headers, b"Cache-Control"):
+    for line in answer.texts("cache-control"):
         for directive in line.lower().split(","):
             name, _, value = directive.strip().partition("=")
             if name in ("no-store", "no-cache"):
                 return 0.0
             if name == "max-age":
                 ages.append(_secondsOf(value))
-    spent = [_secondsOf(value) for value in textsOf(headers, b"Age")]
+    spent = [_secondsOf(value) for value in answer.texts("age")]
     return max(0.0, min(ages, default=0.0) - max(spent, default=0.0))
 
 

@@ -15,26 +15,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
+from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http_headers import Headers
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
 
-from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials, readOctets
 from txilpstream.errors import LocalError, wrongType
-from txilpstream.http.client import textsOf
-from txilpstream.http.server import BODY_LIMIT, Connections
-from txilpstream.interfaces import AnyReactor, ListeningPort, Reactor
+from txilpstream.http.server import HTTPServer, IResource, Request, Response
+from txilpstream.interfaces import AnyReactor, Reactor
 from txilpstream.logs import RareLog
 from txilpstream.spsp.client import CONTENT_TYPE, checkTimeout
 
@@ -43,22 +37,30 @@ __all__ = ["SPSPResource", "SPSPServer", "accepts", "accountOf", "pathOf", "rece
 LONGEST_TAG: Final = 100
 """Characters of a tag that is made of a path: it makes the address longer, which has 1023."""
 
+BODY_LIMIT: Final = 1024
+"""Octets of a request's body, which means nothing."""
+
+SILENCE_TIME: Final = 15.0
+"""Seconds without a sign of life after which a connection is lost."""
+
 ANSWER_TIME: Final = 10.0
 """Seconds that accounts and credentials may take."""
 
-_METHODS: Final = "GET, HEAD, OPTIONS"
+_METHODS: Final = b"GET, HEAD, OPTIONS"
 _HEADERS: Final = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Content-Type", CONTENT_TYPE),
+    (b"Access-Control-Allow-Origin", b"*"),
     # The secret is for one client only, so that nobody on the way may keep it; and what reads
     # nothing but max-age, as RFC 9 has it, shall not use it twice.
-    ("Cache-Control", "no-store, max-age=0"),
-    ("X-Content-Type-Options", "nosniff"),
+    (b"Cache-Control", b"no-store, max-age=0"),
+    (b"X-Content-Type-Options", b"nosniff"),
 )
+_JSON: Final = (*_HEADERS, (b"Content-Type", CONTENT_TYPE.encode("ascii")))
 _PREFLIGHT: Final = (
-    ("Access-Control-Allow-Methods", _METHODS),
-    ("Access-Control-Allow-Headers", "Accept, Receipt-Nonce, Receipt-Secret"),
-    ("Access-Control-Max-Age", "86400"),
+    *_HEADERS,
+    (b"Access-Control-Allow-Methods", _METHODS),
+    (b"Access-Control-Allow-Headers", b"Accept, Receipt-Nonce, Receipt-Secret"),
+    (b"Access-Control-Max-Age", b"86400"),
+    (b"Allow", _METHODS),
 )
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -85,15 +87,13 @@ class ServerEndpoint(Protocol):
         """As of C{IStreamServerEndpoint}."""
 
 
-class SPSPResource(Resource):
+class SPSPResource:
     """
     Answers C{GET} with new credentials, each time with others.
 
     C{/} and C{/.well-known/pay}, seen from where the resource stands, are the default account;
     other paths are accounts by their names.
     """
-
-    isLeaf = True
 
     def __init__(
         self,
@@ -116,7 +116,6 @@ class SPSPResource(Resource):
         @param reactor: Twisted's own by default.
         @raise LocalError: if one of them is not what it should be.
         """
-        super().__init__()
         if reactor is None:
             from twisted.internet import reactor as installed
 
@@ -133,51 +132,39 @@ class SPSPResource(Resource):
         self._reactor = cast("IReactorTime", reactor)
         self._rareLog = RareLog(self._reactor, _log)
 
-    def render(self, request: Request) -> int:
+    def begin(self, request: Request) -> Response | None:
+        """Whoever asks may ask; a question has no content."""
+        return None
+
+    def respond(self, request: Request) -> Response | Deferred[Response]:
         """Answer a request, of whatever method."""
-        headers = request.responseHeaders
-        headers.removeHeader("Server")
-        for name, value in _HEADERS:
-            headers.setRawHeaders(name, [value])
-        answer = self._judge(request)
-        if answer is None:
-            request.setResponseCode(204)
-            headers.removeHeader("Content-Type")
-            for name, value in (*_PREFLIGHT, ("Allow", _METHODS)):
-                headers.setRawHeaders(name, [value])
-            request.finish()
-        elif isinstance(answer, _No):
-            self._respond(request, answer)
-        else:
-            self._begin(request, *answer)
-        return NOT_DONE_YET
-
-    def _judge(self, request: Any) -> _No | tuple[str, bytes, bytes] | None:
-        """Say no, or which account and what receipts are asked for; None for C{OPTIONS}."""
-        request.content.seek(0, 2)
-        if request.content.tell() > BODY_LIMIT:
-            return _TOO_LONG
-        if request.method == b"OPTIONS":
-            return None
-        if request.method not in (b"GET", b"HEAD"):
-            return _NOT_ALLOWED
-        if b"?" in request.uri:  # RFC 9 wants that refused
-            return _QUERY
-        if not accepts(request.requestHeaders):
-            return _NOT_ACCEPTABLE
-        path = pathOf(request.postpath)
-        if path is None:
-            return _NOT_FOUND
-        receipts = receiptsOf(request.requestHeaders)
-        return _RECEIPTS if receipts is None else (path, *receipts)
-
-    def _begin(self, request: Any, path: str, nonce: bytes, secret: bytes) -> None:
-        made = Deferred.fromCoroutine(self._make(path, nonce, secret))
+        asked = self._judge(request)
+        if isinstance(asked, Response):
+            return asked
+        made = Deferred.fromCoroutine(self._make(*asked))
         if not made.called:
             made.addTimeout(self._timeout, self._reactor)
             # Nobody needs the answer any more when the connection is gone.
-            request.notifyFinish().addErrback(lambda _: made.cancel())
-        made.addErrback(self._ebMade).addCallback(self._cbMade, request)
+            request.whenGone = made.cancel
+        return made.addCallbacks(self._cbMade, self._ebMade)
+
+    def _judge(self, request: Request) -> Response | tuple[str, bytes, bytes]:
+        """Say no, or which account and what receipts are asked for."""
+        if len(request.body) > BODY_LIMIT:
+            return _TOO_LONG
+        if request.method == b"OPTIONS":
+            return _OPTIONS
+        if request.method not in (b"GET", b"HEAD"):
+            return _NOT_ALLOWED
+        if b"?" in request.target:  # RFC 9 wants that refused
+            return _QUERY
+        if not accepts(request):
+            return _NOT_ACCEPTABLE
+        path = pathOf(request.target)
+        if path is None:
+            return _NOT_FOUND
+        receipts = receiptsOf(request)
+        return _RECEIPTS if receipts is None else (path, *receipts)
 
     async def _make(self, path: str, nonce: bytes, secret: bytes) -> Credentials | None:
         """Credentials for an account, or None if there is none."""
@@ -197,34 +184,17 @@ class SPSPResource(Resource):
             raise LocalError(f"the generator gave {type(made).__name__} and no Credentials")
         return made
 
-    def _ebMade(self, failure: Failure) -> _No:
+    def _ebMade(self, failure: Failure) -> Response:
         if failure.check(CancelledError) is None:
             why = failure.getBriefTraceback()
             self._rareLog.warn("no credentials could be made: {why}", why=why)
         return _UNAVAILABLE
 
-    def _cbMade(self, made: Credentials | _No | None, request: Any) -> None:
-        if request.channel is not None:  # somebody still wants to hear it
-            self._respond(request, _NOT_FOUND if made is None else made)
-
-    def _respond(self, request: Any, answer: Credentials | _No) -> None:
-        headers = request.responseHeaders
-        if isinstance(answer, Credentials):
-            content = answer.toJSON()
-        else:
-            request.setResponseCode(answer.status)
-            content = json.dumps({"id": answer.id, "message": answer.message})
-            if answer is _NOT_ALLOWED:
-                headers.setRawHeaders("Allow", [_METHODS])
-            if answer is _TOO_LONG:
-                headers.setRawHeaders("Connection", ["close"])
-        body = content.encode("ascii")
-        headers.setRawHeaders("Content-Length", [str(len(body))])
-        request.write(b"" if request.method == b"HEAD" else body)
-        request.finish()
+    def _cbMade(self, made: Credentials | None) -> Response:
+        return _NOT_FOUND if made is None else Response(200, made.toJSON().encode("ascii"), _JSON)
 
 
-class SPSPServer:
+class SPSPServer(HTTPServer):
     """
     Listens for those who want to pay.
 
@@ -235,67 +205,32 @@ class SPSPServer:
         self,
         reactor: AnyReactor,
         endpoint: ServerEndpoint | IStreamServerEndpoint | str,
-        resource: Resource,
+        resource: IResource,
         *,
         maximumConnections: int = 500,
     ) -> None:
         """
         @param endpoint: where to listen; a text is one for C{serverFromString}.
-        @param resource: a L{SPSPResource}, or a resource under which one stands.
+        @param resource: a L{SPSPResource}.
         @param maximumConnections: 1 or more; beyond it, each new one takes an old one's place.
         @raise LocalError: if one of them is not what it should be.
         """
         if not isinstance(endpoint, str) and not callable(getattr(endpoint, "listen", None)):
             raise wrongType("endpoint", endpoint, "it takes an endpoint, or the string of one")
-        if not isinstance(resource, Resource):
-            raise wrongType("resource", resource, "it takes an SPSPResource, or one above it")
-        checkAmount("maximumConnections", maximumConnections, minimum=1)
-        clock = cast("IReactorTime", reactor)
-        self._factory = Connections(resource, clock, maximumConnections)
-        self._endpoint: Any = (
+        if not callable(getattr(resource, "respond", None)):
+            raise wrongType("resource", resource, "it takes an SPSPResource")
+        listens: Any = (
             serverFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
         )
-        self._sweeping = LoopingCall(self._factory.sweep)
-        self._sweeping.clock = clock
-        self._listening: Deferred[ListeningPort] | None = None
-        self.port: ListeningPort | None = None
-
-    def start(self) -> Deferred[None]:
-        """
-        Begin to listen.
-
-        @return: fires when this listens; fails as the endpoint does, or with L{LocalError} if it
-            listens already.
-        """
-        if self._listening is not None or self.port is not None:
-            return fail(LocalError("this server listens already: stop it first"))
-        listening = self._listening = self._endpoint.listen(self._factory)
-        started: Deferred[None] = listening.addCallbacks(self._cbListening, self._ebListening)
-        return started
-
-    def _cbListening(self, port: ListeningPort) -> None:
-        self._listening = None
-        self.port = port
-        self._sweeping.start(1.0, now=False)
-
-    def _ebListening(self, failure: Failure) -> Failure:
-        self._listening = None
-        return failure
-
-    def stop(self) -> Deferred[None]:
-        """
-        Listen no more, and lose all connections.
-
-        @return: fires when the port is closed.
-        """
-        if self._listening is not None:
-            self._listening.cancel()
-        port, self.port = self.port, None
-        if port is None:
-            return succeed(None)
-        self._sweeping.stop()
-        self._factory.abort()
-        return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+        super().__init__(
+            cast("IReactorTime", reactor),
+            listens,
+            resource,
+            maximumConnections=maximumConnections,
+            requestTime=SILENCE_TIME,
+            idleTime=SILENCE_TIME,
+            bodyLimit=BODY_LIMIT,
+        )
 
 
 def tagOf(path: str) -> str:
@@ -325,32 +260,35 @@ def accountOf(tag: str) -> str:
     raise LocalError(f"the tag {tag[:80]!r} was not made of an account's path")
 
 
-@dataclass(slots=True, frozen=True)
-class _No:
+def _no(status: int, id: str, message: str, *headers: tuple[bytes, bytes]) -> Response:
     """A refusal: its status, and what its body says."""
-
-    status: int
-    id: str
-    message: str
+    body = json.dumps({"id": id, "message": message}).encode("ascii")
+    return Response(status, body, (*_JSON, *headers), isLast=status == 413)
 
 
-_NOT_FOUND: Final = _No(404, "InvalidReceiverError", "There is no such account")
-_NOT_ALLOWED: Final = _No(405, "MethodNotAllowed", f"Only {_METHODS} are allowed")
-_TOO_LONG: Final = _No(413, "ContentTooLarge", "A question has no content")
-_QUERY: Final = _No(400, "InvalidRequest", "A question has no query string")
-_RECEIPTS: Final = _No(
+_OPTIONS: Final = Response(204, headers=_PREFLIGHT)
+_NOT_FOUND: Final = _no(404, "InvalidReceiverError", "There is no such account")
+_NOT_ALLOWED: Final = _no(
+    405,
+    "MethodNotAllowed",
+    f"Only {_METHODS.decode('ascii')} are allowed",
+    (b"Allow", _METHODS),
+)
+_TOO_LONG: Final = _no(413, "ContentTooLarge", "A question has no content")
+_QUERY: Final = _no(400, "InvalidRequest", "A question has no query string")
+_RECEIPTS: Final = _no(
     400,
     "InvalidRequest",
     "Receipt-Nonce has 16 octets and Receipt-Secret 32, in base64, and both are there or neither",
 )
-_NOT_ACCEPTABLE: Final = _No(406, "NotAcceptable", f"The answer would be {CONTENT_TYPE}")
-_UNAVAILABLE: Final = _No(503, "ServiceUnavailable", "The account cannot be paid now")
+_NOT_ACCEPTABLE: Final = _no(406, "NotAcceptable", f"The answer would be {CONTENT_TYPE}")
+_UNAVAILABLE: Final = _no(503, "ServiceUnavailable", "The account cannot be paid now")
 
 
-def accepts(headers: Headers) -> bool:
+def accepts(request: Request) -> bool:
     """Whether the C{Accept} header leaves room for our content type (RFC 9110 section 12.5.1)."""
-    values = textsOf(headers, b"Accept")
-    wishes = [wish for wish in ",".join(values).split(",") if wish.strip()]
+    values = b",".join(request.values(b"accept")).decode("latin-1")
+    wishes = [wish for wish in values.split(",") if wish.strip()]
     best, isWanted = -1, not wishes
     for wish in wishes:
         kind, *parameters = (part.strip().lower() for part in wish.split(";"))
@@ -365,9 +303,9 @@ def accepts(headers: Headers) -> bool:
     return isWanted
 
 
-def pathOf(postpath: Sequence[bytes]) -> str | None:
+def pathOf(target: bytes) -> str | None:
     """Which account is asked for, an empty text for the default one; None if it can be none."""
-    segments = list(postpath)
+    segments = [unquote_to_bytes(part) for part in target.split(b"/")[1:]]
     if segments and not segments[-1]:
         segments.pop()
     if segments == [b".well-known", b"pay"]:
@@ -382,13 +320,17 @@ def pathOf(postpath: Sequence[bytes]) -> str | None:
     return "/".join(names)
 
 
-def receiptsOf(headers: Headers) -> tuple[bytes, bytes] | None:
+def receiptsOf(request: Request) -> tuple[bytes, bytes] | None:
     """Nonce and secret of the receipts that are wanted, both empty for none; None if bad."""
-    nonces = textsOf(headers, b"Receipt-Nonce")
-    secrets = textsOf(headers, b"Receipt-Secret")
+    nonces = request.values(b"receipt-nonce")
+    secrets = request.values(b"receipt-secret")
     if not nonces and not secrets:
         return b"", b""
     if len(nonces) != 1 or len(secrets) != 1:
         return None
-    nonce, secret = readOctets(nonces[0], 16), readOctets(secrets[0], 32)
+    nonce, secret = _octets(nonces[0], 16), _octets(secrets[0], 32)
     return None if nonce is None or secret is None else (nonce, secret)
+
+
+def _octets(value: bytes, length: int) -> bytes | None:
+    return readOctets(value.decode("latin-1"), length)

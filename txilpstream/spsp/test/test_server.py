@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 from twisted.internet import reactor as installed
@@ -16,13 +17,13 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import Site
 
 from txilpstream.crypto.credentials import Credentials, TokenReader
 from txilpstream.errors import ConnectionEnded, LocalError
-from txilpstream.http.server import Connections
+from txilpstream.http.server import Request
+from txilpstream.http.web import WebResource
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.spsp.client import resolve
 from txilpstream.spsp.server import (
@@ -35,6 +36,7 @@ from txilpstream.spsp.server import (
     tagOf,
 )
 from txilpstream.test.support.connected import RIGHT, ConnectedTestCase
+from txilpstream.test.support.httppeers import Endpoint as Listener
 from txilpstream.test.support.strategies import forAll, texts
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.transport.server import StreamServer
@@ -79,6 +81,13 @@ class Generator:
         return self.reader.generateCredentials("test.bob", **options)
 
 
+def factoryOf(resource: SPSPResource, clock: Clock) -> Any:
+    """What makes the connections of a server that listens nowhere."""
+    endpoint = Listener()
+    SPSPServer(clock, endpoint, resource, maximumConnections=10).start()
+    return endpoint.factory
+
+
 class ResourceTestCase(VirtualTestCase):
     """A resource on a site, without sockets."""
 
@@ -101,9 +110,9 @@ class ResourceTestCase(VirtualTestCase):
         generator = self.generator if generator is None else generator
         self.mount(SPSPResource(generator, accounts, reactor=self.clock, **options))
 
-    def mount(self, resource: Resource) -> None:
+    def mount(self, resource: SPSPResource) -> None:
         """Serve a resource from now on."""
-        self.factory = Connections(resource, self.clock, 10)
+        self.factory = factoryOf(resource, self.clock)
 
     def send(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Any:
         """Ask; the transport that the answer comes on."""
@@ -194,7 +203,7 @@ class AnswerTests(ResourceTestCase):
         waiting.callback({"connectionTag": "2"})
         self.assertEqual(Reply(transport.value()).status, 200)
         self.assertEqual(self.generator.calls[-1]["connectionTag"], "2")
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual([x for x in self.clock.getDelayedCalls() if "_sweep" not in str(x)], [])
 
     def test_generator(self) -> None:
         """The generator may be a function."""
@@ -212,12 +221,14 @@ class AnswerTests(ResourceTestCase):
         self.assertEqual((token.receiptNonce, token.receiptSecret), (NONCE, RECEIPT_SECRET))
 
     def test_below(self) -> None:
-        """The resource may stand anywhere."""
+        """The resource may stand anywhere in a site of twisted.web."""
         root = Resource()
-        root.putChild(b"spsp", SPSPResource(self.generator, reactor=self.clock))
-        self.mount(root)
+        resource = SPSPResource(self.generator, reactor=self.clock)
+        root.putChild(b"spsp", WebResource(resource, bodyLimit=1024))
+        self.factory = Site(root, timeout=None, reactor=self.clock)
         self.assertEqual(self.ask("/spsp/bob").status, 200)
         self.assertEqual(self.generator.calls[-1]["connectionTag"], "bob")
+        self.assertEqual(self.ask("/spsp/bob%2fa/b").status, 404)
 
     def test_methods(self) -> None:
         """C{HEAD} is C{GET} without a body, and C{OPTIONS} says what there is."""
@@ -241,7 +252,7 @@ class RefusalTests(ResourceTestCase):
 
     def test_methods(self) -> None:
         """Other methods."""
-        for method in ("POST", "PUT", "DELETE", "get", "BREW"):
+        for method in ("POST", "PUT", "DELETE", "PROPFIND"):
             reply = self.ask("/bob", method)
             self.assertEqual(reply.status, 405)
             self.assertEqual(reply.headers["allow"], "get, head, options")
@@ -263,16 +274,17 @@ class RefusalTests(ResourceTestCase):
 
     def test_body(self) -> None:
         """On another's site too, a body is short."""
-        self.factory.wrappedFactory.requestFactory = Request
-        reply = Reply(self.send("/", body="b" * 1025).value())
-        self.assertEqual((reply.status, reply.headers["connection"]), (413, "close"))
+        resource = SPSPResource(self.generator, reactor=self.clock)
+        site = Site(WebResource(resource, bodyLimit=2000), timeout=None, reactor=self.clock)
+        for factory, size in ((self.factory, 1025), (site, 1025), (site, 3000)):
+            self.factory = factory
+            reply = Reply(self.send("/", body="b" * size).value())
+            self.assertEqual((reply.status, reply.headers["connection"]), (413, "close"))
 
     @forAll(st.binary(max_size=60))
     def test_anyOctets(self, octets: bytes) -> None:
         """Any octets get an answer, the end of the connection, or nothing yet; no error."""
-        self.factory = Connections(
-            SPSPResource(Generator(), {"a": {}}, reactor=self.clock), self.clock, 10
-        )
+        self.mount(SPSPResource(Generator(), {"a": {}}, reactor=self.clock))
         for head in (b"", b"GET /", b"GET / HTTP/1.1\r\nHost: a\r\nAccept: "):
             transport: Any = StringTransport()
             transport.protocol = self.factory.buildProtocol(None)
@@ -354,7 +366,7 @@ class StreamServerTests(ConnectedTestCase):
     def test_paid(self) -> None:
         """From the path to the connection."""
         server = self.listen()
-        factory = Connections(SPSPResource(server, reactor=self.clock), self.clock, 10)
+        factory = factoryOf(SPSPResource(server, reactor=self.clock), self.clock)
         transport: Any = StringTransport()
         protocol: Any = factory.buildProtocol(None)
         protocol.makeConnection(transport)
@@ -370,7 +382,7 @@ class StreamServerTests(ConnectedTestCase):
         """A server without an address yet is unavailable."""
         plugin, _ = memoryPair(self.clock, left=RIGHT)
         server = StreamServer(plugin, reactor=self.clock)
-        factory = Connections(SPSPResource(server, reactor=self.clock), self.clock, 10)
+        factory = factoryOf(SPSPResource(server, reactor=self.clock), self.clock)
         transport: Any = StringTransport()
         protocol: Any = factory.buildProtocol(None)
         protocol.makeConnection(transport)
@@ -442,10 +454,12 @@ class ListenTests(VirtualTestCase):
         protocol = factory.buildProtocol(None)
         protocol.makeConnection(transport)
         for _ in range(70):
-            protocol.dataReceived(b"G")
+            protocol.dataReceived(b"\r")
             self.reactor.advance(1)
         self.assertTrue(transport.disconnecting)
-        self.successResultOf(server.stop())
+        stopped = server.stop()
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(stopped)
 
     def test_arguments(self) -> None:
         """There is room for one connection at least."""
@@ -454,7 +468,9 @@ class ListenTests(VirtualTestCase):
     def test_wrongTypes(self) -> None:
         """A port's number is no endpoint, and what makes credentials is no resource."""
         wrong: Any = 8080
-        error = self.assertRaises(LocalError, SPSPServer, self.clock, wrong, Resource())
+        error = self.assertRaises(
+            LocalError, SPSPServer, self.clock, wrong, SPSPResource(Generator(), reactor=self.clock)
+        )
         self.assertIn("endpoint is 8080", str(error))
         wrong = Generator()
         error = self.assertRaises(LocalError, SPSPServer, self.clock, "tcp:8080", wrong)
@@ -515,12 +531,25 @@ class TagTests(VirtualTestCase):
             self.assertRaises(LocalError, accountOf, tag)
 
 
+def asking(**headers: list[str]) -> Request:
+    """A request with these headers."""
+    return Request(
+        b"GET",
+        b"/",
+        [
+            (name.replace("_", "-").encode(), value.encode("utf-8", "surrogateescape"))
+            for name, values in headers.items()
+            for value in values
+        ],
+    )
+
+
 class AcceptTests(VirtualTestCase):
     """RFC 9110 section 12.5.1."""
 
     def test_accepted(self) -> None:
         """No wish, ours, and what contains it."""
-        self.assertTrue(accepts(Headers()))
+        self.assertTrue(accepts(asking()))
         for value in (
             "",
             " , ",
@@ -535,8 +564,8 @@ class AcceptTests(VirtualTestCase):
             "application/spsp4+json;q=nonsense",
             "application/spsp4+json;q=0, application/spsp4+json",
         ):
-            self.assertTrue(accepts(Headers({"Accept": [value]})), value)
-        self.assertTrue(accepts(Headers({"Accept": ["text/html", "*/*"]})))
+            self.assertTrue(accepts(asking(accept=[value])), value)
+        self.assertTrue(accepts(asking(accept=["text/html", "*/*"])))
 
     def test_excluded(self) -> None:
         """Other kinds, and weights of zero."""
@@ -552,12 +581,17 @@ class AcceptTests(VirtualTestCase):
             "application/spsp4+json;v=1;q=0., */*",
             "\xff",
         ):
-            self.assertFalse(accepts(Headers({"Accept": [value]})), value)
+            self.assertFalse(accepts(asking(accept=[value])), value)
 
     @forAll(st.text("*/aplictonsj4+;q=0.1, ", max_size=40))
     def test_any(self, value: str) -> None:
         """Any other value is one or the other."""
-        self.assertIn(accepts(Headers({"Accept": [value]})), (True, False))
+        self.assertIn(accepts(asking(accept=[value])), (True, False))
+
+
+def targetOf(segments: list[bytes]) -> bytes:
+    """A request's target with this path."""
+    return b"/" + "/".join(quote(segment, safe="") for segment in segments).encode("ascii")
 
 
 class PathTests(VirtualTestCase):
@@ -575,7 +609,7 @@ class PathTests(VirtualTestCase):
             ([b"alice", b"invoice", b"7"], "alice/invoice/7"),
             ([b"\xc3\xa9"], "\u00e9"),
         ):
-            self.assertEqual(pathOf(segments), path)
+            self.assertEqual(pathOf(targetOf(segments)), path)
 
     def test_none(self) -> None:
         """What can be the name of no account, or could be taken for another's."""
@@ -590,15 +624,14 @@ class PathTests(VirtualTestCase):
             [b"a\0"],
             [b"a\n"],
         ):
-            self.assertIs(pathOf(segments), None, segments)
+            self.assertIs(pathOf(targetOf(segments)), None, segments)
 
     @forAll(st.lists(st.binary(max_size=6), max_size=4))
     def test_any(self, segments: list[bytes]) -> None:
-        """Any other path names an account or none, and changes nothing."""
-        before = list(segments)
-        path = pathOf(segments)
-        self.assertTrue(path is None or path.isprintable())
-        self.assertEqual(segments, before)
+        """Any other path names an account or none, quoted or not."""
+        for target in (targetOf(segments), b"/" + b"/".join(segments)):
+            path = pathOf(target)
+            self.assertTrue(path is None or path.isprintable())
 
 
 class ReceiptTests(VirtualTestCase):
@@ -606,7 +639,7 @@ class ReceiptTests(VirtualTestCase):
 
     def receipts(self, nonces: list[str], secrets: list[str]) -> tuple[bytes, bytes] | None:
         """What these headers ask for."""
-        return receiptsOf(Headers({"Receipt-Nonce": nonces, "Receipt-Secret": secrets}))
+        return receiptsOf(asking(receipt_nonce=nonces, receipt_secret=secrets))
 
     def test_wanted(self) -> None:
         """Nonce and secret, in either base64, padded or not."""
@@ -618,7 +651,7 @@ class ReceiptTests(VirtualTestCase):
 
     def test_none(self) -> None:
         """Neither is no wish."""
-        self.assertEqual(receiptsOf(Headers()), (b"", b""))
+        self.assertEqual(receiptsOf(asking()), (b"", b""))
 
     def test_bad(self) -> None:
         """One without the other, more than one, other lengths and other characters."""

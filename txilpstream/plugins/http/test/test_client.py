@@ -32,11 +32,11 @@ from txilpstream.wire.ilp import encodeReject
 
 REQUEST = (
     b"POST /ilp HTTP/1.1\r\n"
-    b"Content-Length: %d\r\n"
     b"Host: 127.0.0.1:3002\r\n"
+    b"Authorization: Bearer correct-horse\r\n"
     b"Content-Type: application/octet-stream\r\n"
     b"Accept: application/octet-stream\r\n"
-    b"Authorization: Bearer correct-horse\r\n\r\n%b" % (len(PREPARE), PREPARE)
+    b"Content-Length: %d\r\n\r\n%b" % (len(PREPARE), PREPARE)
 )
 
 REJECT = encodeReject("T04", "test.peer", "no liquidity")
@@ -266,7 +266,7 @@ class InDoubtTests(SenderTestCase):
         waiting, transport = self.send()
         transport.end()
         self.reactor.advance(0)
-        self.assertInDoubt(waiting, "ResponseNeverReceived")
+        self.assertInDoubt(waiting, "lost before an answer")
 
     def test_lostOnAnUsedConnection(self) -> None:
         """Nothing is sent a second time."""
@@ -275,7 +275,7 @@ class InDoubtTests(SenderTestCase):
         waiting = self.plugin.sendData(PREPARE)
         transport.end()
         self.reactor.advance(0)
-        self.assertInDoubt(waiting, "ResponseNeverReceived")
+        self.assertInDoubt(waiting, "lost before an answer")
         self.assertEqual(len(self.reactor.tcpClients), 1)
 
     def test_lostInTheAnswer(self) -> None:
@@ -444,7 +444,7 @@ class WindowTests(SenderTestCase):
         """Packets beyond the window wait for a connection, in their order."""
         waiting = self.post(6)
         self.assertEqual(len(self.reactor.tcpClients), 4)
-        first = self.accept()
+        first, *_ = [self.accept() for _ in range(4)]
         waiting[4].cancel()
         self.failureResultOf(waiting[4], CancelledError)
         self.give(first, makeResponse())
@@ -489,12 +489,14 @@ class WindowTests(SenderTestCase):
     def test_resumedBeforeDisconnection(self) -> None:
         """A resumption that is due is not forgotten when the plugin is given up."""
         waiting = self.post(4)
-        for _ in range(3):
-            self.accept().protocol.dataReceived(makeResponse())
+        transports = [self.accept() for _ in range(3)]
+        for each in transports:
+            each.protocol.dataReceived(makeResponse())
         self.plugin.disconnect()
         self.reactor.advance(0)
         self.assertEqual(self.producer.calls, ["pause", "resume"])
-        self.assertNotSent(waiting[3], "disconnected")
+        # The connection that was free first took it.
+        self.assertInDoubt(waiting[3], "disconnected")
 
     def test_fullAtOnceAgain(self) -> None:
         """What fills the window before a due resumption puts it off."""
@@ -514,9 +516,10 @@ class WindowTests(SenderTestCase):
 
         self.patch(self.reactor, "connectTCP", connectTCP)
         self.refuse(ConnectionRefusedError("no"))
-        for each in waiting[4:]:
+        for each in waiting[:-3]:
             self.assertNotSent(each, "ConnectionRefusedError")
-        self.assertNoResult(waiting[1])
+        for each in waiting[-3:]:
+            self.assertNoResult(each)
 
     def test_badLimits(self) -> None:
         for limits in ({"window": 0}, {"window": 1001}, {"timeout": 0.0}, {"timeout": -1.0}):
