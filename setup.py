@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 CLI = ["rich>=13"]
-HTTP: list[str] = []  # Twisted's own client and server do it; the name is for what comes
+HTTP: list[str] = []  # it is in the base: the name is for who asks for it
 BTP = ["wsproto>=1.2"]
 PLOT = ["matplotlib>=3.8"]
 TEST = ["hypothesis>=6.100"]
@@ -72,7 +72,7 @@ setup(
     packages=[*find_packages(include=["txilpstream", "txilpstream.*"]), "twisted.plugins"],
     package_data={"txilpstream": ["py.typed"], "txilpstream.test": ["transcripts/*.json"]},
     zip_safe=False,
-    install_requires=["twisted[tls]>=25.5", "cryptography>=42"],
+    install_requires=["twisted[tls]>=25.5", "cryptography>=42", "httptools>=0.6.1"],
     extras_require={
         "cli": CLI,
         "http": HTTP,

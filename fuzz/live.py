@@ -21,7 +21,7 @@ from wsproto.events import BytesMessage, Ping, Request, TextMessage
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.plugins.btp.link import BTPLink
 from txilpstream.plugins.btp.websocket import ServerWebSocket
-from txilpstream.plugins.http.server import HTTPServer, PrepareChannel
+from txilpstream.plugins.http.server import PrepareServer
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import MoneyReceived, StreamOpened
@@ -196,14 +196,14 @@ def checkHTTP(octets: bytes) -> None:
     """A client of ILP over HTTP says anything; the server answers or closes, and keeps nothing."""
     clock = Clock()
     answerer = Answerer()
-    server = prepareServer(
+    server = PrepareServer(
         clock,
         Endpoint(),
         lambda token: answerer if token == "token" else None,
         wallClock=lambda: NOW,
     )
     server.start()
-    channel = PrepareChannel(server)
+    channel = server.buildProtocol(None)
     transport = connect(clock, channel)
     middle = len(octets) // 2
     channel.dataReceived(octets[:middle])

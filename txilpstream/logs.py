@@ -13,21 +13,23 @@ from twisted.logger import Logger
 __all__ = ["INTERVAL", "RareLog", "withoutSecrets"]
 
 INTERVAL: Final = 10.0
-"""Seconds between two lines that say the same."""
+"""Seconds between two lines that say the same, by default."""
 
 
 class RareLog:
     """
-    Says each thing at most once per L{INTERVAL}, with how often it happened.
+    Says each thing at most once per interval, with how often it happened.
 
     What a thing is called, its format, is a constant of the caller's: a peer must not choose it.
     """
 
-    def __init__(self, reactor: IReactorTime, log: Logger) -> None:
+    def __init__(self, reactor: IReactorTime, log: Logger, interval: float = INTERVAL) -> None:
         """
         @param log: where the lines go; its namespace says who speaks.
+        @param interval: seconds between two lines that say the same.
         """
         self._reactor = reactor
+        self._interval = interval
         self._log = log
         self._said: dict[str, tuple[float, int]] = {}
 
@@ -42,7 +44,7 @@ class RareLog:
         if now < silentUntil:
             self._said[format] = (silentUntil, count + 1)
             return
-        self._said[format] = (now + INTERVAL, 0)
+        self._said[format] = (now + self._interval, 0)
         self._log.warn(format + " [{count} since the last such line]", count=count + 1, **values)
 
 

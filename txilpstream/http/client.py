@@ -17,9 +17,9 @@ look at whether it is closed already.
 from __future__ import annotations
 
 import re
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
+from socket import MSG_PEEK
 from typing import Any, Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -30,8 +30,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txilpstream.http.server import Headers, setNoDelay
-from txilpstream.http.url import URL, makeEndpoint
+from txilpstream.http.listener import setNoDelay, socketOf
+from txilpstream.http.server import Headers
+from txilpstream.http.url import URL, isInside, makeEndpoint
 from txilpstream.waiters import Waiters
 
 __all__ = [
@@ -73,12 +74,28 @@ class Exchange:
     @ivar body: of the answer.
     @ivar isComplete: whether all of the answer has come.
     @ivar problem: what went wrong, or an empty string.
+    @ivar deadline: for whoever began it: when its time is over.
+    @ivar waiting: for whoever began it: who waits for what becomes of it.
     """
 
-    __slots__ = ("_connection", "_done", "body", "headers", "isComplete", "isWritten", "octets")
-    __slots__ += ("problem", "status")
+    __slots__ = (
+        "_connection",
+        "_done",
+        "body",
+        "deadline",
+        "headers",
+        "isComplete",
+        "isWritten",
+        "octets",
+        "problem",
+        "status",
+        "waiting",
+    )
 
-    def __init__(self, octets: bytes, done: Callable[[Any], None]) -> None:
+    deadline: float
+    waiting: Deferred[bytes]
+
+    def __init__(self, octets: bytes, done: Callable[[Exchange], None]) -> None:
         """
         @param octets: the request, head and body.
         @param done: takes this, once, when no more will come.
@@ -89,7 +106,7 @@ class Exchange:
         self.headers: Headers = ()
         self.body = b""
         self.problem = ""
-        self._done: Callable[[Any], None] | None = done
+        self._done: Callable[[Exchange], None] | None = done
         self._connection: _Connection | None = None
 
     def end(self, problem: str = "") -> None:
@@ -121,6 +138,7 @@ class _Connection(Protocol):
     isReady = False
     keptUntil = lastUsed = 0.0
     _isLost = _isKept = _hasLength = _inBody = False
+    _problem = ""
     _received = _answered = 0
     _keepTime = KEEP_TIME
 
@@ -243,6 +261,7 @@ class _Connection(Protocol):
 
     def fail(self, problem: str) -> None:
         """End the connection, and the exchange if there is one."""
+        self._problem = problem
         exchange, self.exchange = self.exchange, None
         self.abort()
         if exchange is not None:
@@ -255,17 +274,17 @@ class _Connection(Protocol):
 
     def isClosed(self) -> bool:
         """Whether the other side has closed it, or has said what nobody asked for."""
-        handle = getattr(self.transport, "getHandle", None)
-        sock = handle() if handle is not None else None
-        if not isinstance(sock, socket.socket):
+        sock = socketOf(self.transport)
+        if sock is None:
             return False
         try:
-            # With TLS there may be octets that mean no answer, such as new tickets.
-            return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"" or not self._isSecure
+            # (With TLS, what waits to be read may be its farewell.)
+            sock.recv(1, MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
-            return True
+            pass
+        return True
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -287,7 +306,7 @@ class _Connection(Protocol):
                 exchange.isWritten = not self._hasWrittenNothing(len(exchange.octets))
                 exchange.problem = "the connection was lost before an answer came"
         self._parser = None
-        self._client.forget(self, None if self.isReady else reason)
+        self._client.forget(self, "" if self.isReady else self._problem or _inWords(reason))
         if exchange is not None:
             exchange.end()
 
@@ -323,6 +342,7 @@ class HTTPClient:
     what takes too long, and calls L{sweep} from time to time.
 
     @ivar connections: all that are open or get ready.
+    @ivar isInside: whether the last one that was made leads to an address of this network's own.
     """
 
     def __init__(
@@ -332,15 +352,19 @@ class HTTPClient:
         *,
         isSecure: bool,
         answerLimit: int = ANSWER_LIMIT,
+        mayBeInside: bool = True,
     ) -> None:
         """
         @param endpoint: with TLS about it already, if it is secure.
         @param answerLimit: octets of an answer's body.
+        @param mayBeInside: whether to ask at addresses that only this network knows.
         """
         self.reactor = reactor
         self.answerLimit = answerLimit
         self.tooLong = f"the answer has more than {answerLimit} octets"
         self.connections: dict[_Connection, None] = {}
+        self.isInside = False
+        self._mayBeInside = mayBeInside
         self._endpoint = endpoint
         self._factory = _Factory(self, isSecure)
         self._idle: list[_Connection] = []
@@ -369,14 +393,18 @@ class HTTPClient:
     def _dialled(self, result: object, dialling: Deferred[Any]) -> None:
         self._dialling.pop(dialling, None)
         if isinstance(result, Failure):
-            self._couldNotOpen(result)
+            self._couldNotOpen(_inWords(result))
+        elif isinstance(result, _Connection):
+            self.isInside = isInside(getattr(result.transport.getPeer(), "host", ""))
+            if self.isInside and not self._mayBeInside:
+                # What it may have been given to write leaves in a later turn of the reactor.
+                result.fail("it leads to an address that only this network knows")
 
-    def _couldNotOpen(self, reason: Failure) -> None:
+    def _couldNotOpen(self, problem: str) -> None:
         """One exchange fewer can be served, unless as many connections come free."""
         self._opening -= 1
         if len(self._waiting) > self._opening:
-            kind = getattr(reason.type, "__name__", "")
-            self._waiting.popleft().end(f"{kind}: {reason.getErrorMessage()[:200]}")
+            self._waiting.popleft().end(problem)
 
     def opened(self, connection: _Connection) -> None:
         """A connection is ready for its first request."""
@@ -416,17 +444,17 @@ class HTTPClient:
             self._idle.remove(connection)
             connection.abort()
 
-    def forget(self, connection: _Connection, reason: Failure | None) -> None:
+    def forget(self, connection: _Connection, problem: str) -> None:
         """
         Take note that a connection is gone.
 
-        @param reason: why it never was ready; None if it was.
+        @param problem: why it never was ready; empty if it was.
         """
         self.connections.pop(connection, None)
         if connection in self._idle:
             self._idle.remove(connection)
-        if reason is not None:
-            self._couldNotOpen(reason)
+        if problem:
+            self._couldNotOpen(problem)
         if self._isStopping and not self.connections:
             self._stopped.fire(None)
 
@@ -447,6 +475,10 @@ class HTTPClient:
         return stopped
 
 
+def _inWords(reason: Failure) -> str:
+    return f"{getattr(reason.type, '__name__', '')}: {reason.getErrorMessage()[:200]}"
+
+
 class FetchError(Exception):
     """There is no answer, or none that may be read; what the other side has said is not shown."""
 
@@ -461,6 +493,8 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+    isInside: bool = False
+    """Whether it comes from an address that only this network knows."""
 
     def texts(self, name: str) -> list[str]:
         """The values of a header by its name in lower case, whatever octets they have."""
@@ -468,23 +502,29 @@ class Answer(NamedTuple):
         return [value.decode("latin-1") for each, value in self.headers if each == wanted]
 
 
-def fetch(reactor: Any, url: URL, headers: Mapping[str, str], *, limit: int) -> Deferred[Answer]:
+def fetch(
+    reactor: Any, url: URL, headers: Mapping[str, str], *, limit: int, mayBeInside: bool = True
+) -> Deferred[Answer]:
     """
     Ask once, with C{GET}, on a connection of its own.
 
     @param limit: octets of the answer's body.
+    @param mayBeInside: whether the URL may lead to an address that only this network knows.
     @return: fails with L{FetchError}, which may be L{AnswerTooLong}. Cancelling it ends the
         connection.
     """
     endpoint = makeEndpoint(reactor, url)
-    client = HTTPClient(reactor, endpoint, isSecure=url.isSecure, answerLimit=limit)
+    client = HTTPClient(
+        reactor, endpoint, isSecure=url.isSecure, answerLimit=limit, mayBeInside=mayBeInside
+    )
     lines = [f"GET {url.path} HTTP/1.1", f"Host: {url.authority}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
 
     def over(exchange: Exchange) -> None:
         client.stop()
         if exchange.isComplete and not exchange.problem:
-            answered.callback(Answer(exchange.status, exchange.headers, exchange.body))
+            found = exchange.status, exchange.headers, exchange.body, client.isInside
+            answered.callback(Answer(*found))
         else:
             isTooLong = exchange.problem == client.tooLong
             answered.errback((AnswerTooLong if isTooLong else FetchError)(exchange.problem))

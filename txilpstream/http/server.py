@@ -1,15 +1,14 @@
 """
-A bounded HTTP/1.1 server: what a connection may bring, how long it may last, and who gives way.
+A bounded HTTP/1.1 server: what a connection may bring, and how long it may last.
 
-A resource is a function of a request: it says no when the head is here, or answers when the body
+A resource is a function of a request: it answers when the body is here, or says no when the head
 is. It never sees a request that two readers could read differently (RFC 9112): llhttp is strict
 about lengths, folding and line ends, and such a connection ends.
 
-Memory is bounded before it is used: connections by their number, a head by its octets, a body by
-what was announced and by what came. A connection belongs to nobody until a request shows whose it
-is. When there are too many, nobody's give way first; an owner has a share, beyond which it gets no
-more. What was rejected: requests that wait behind one whose answer takes time. Who sends the next
-one before that is here loses his connection after it, as RFC 9112 section 9.3.2 allows.
+Memory is bounded before it is used: a head by its octets, a body by what was announced and by what
+came, connections by their L{Listener <txilpstream.http.listener.Listener>}. What was rejected:
+requests that wait behind one whose answer takes time. Who sends the next one before that is here
+loses his connection after it, as RFC 9112 section 9.3.2 allows.
 """
 
 # (httptools has no annotations.)
@@ -24,27 +23,16 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
-    IProtocolNegotiationFactory,
-    IReactorTime,
-    IStreamServerEndpoint,
-)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.protocol import ServerFactory, connectionDone
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txilpstream.amounts import checkAmount
-from txilpstream.errors import LocalError
-from txilpstream.logs import RareLog
-from txilpstream.waiters import Waiters
+from txilpstream.http.listener import Listener, comesFromPage, isOnLoopback, setNoDelay
 
-__all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Response", "setNoDelay"]
+__all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Response"]
 
 HEAD_LIMIT: Final = 16_384
 """Octets of a request's line and headers, and of its trailers."""
@@ -52,15 +40,7 @@ HEAD_LIMIT: Final = 16_384
 ANSWER_TIME: Final = 60.0
 """Seconds that an answer may take: no hop holds a packet for more than half of that."""
 
-SWEEP_INTERVAL: Final = 1.0
-"""Seconds between two looks at all connections: limits of time are kept to so much."""
-
-STOP_TIME: Final = 5.0
-"""Seconds that requests may take to be answered after L{HTTPServer.stop}."""
-
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
-
-_log = Logger()
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -83,19 +63,36 @@ class Request:
     @ivar target: as it came: a path with its query.
     @ivar headers: names in lower case, with their values, in their order.
     @ivar body: empty until all of it is here.
+    @ivar isLocal: whether it came in plain text to an address that only this machine has.
     @ivar owner: for the resource to set: whose connection this is; None for a stranger's.
     @ivar whenGone: for the resource to set: is called if nobody waits for the answer any more.
     """
 
-    __slots__ = ("body", "headers", "isKept", "method", "owner", "refusal", "target", "whenGone")
+    __slots__ = (
+        "body",
+        "headers",
+        "isKept",
+        "isLocal",
+        "method",
+        "owner",
+        "refusal",
+        "target",
+        "whenGone",
+    )
 
     def __init__(
-        self, method: bytes, target: bytes, headers: Headers = (), body: bytes = b""
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers = (),
+        body: bytes = b"",
+        isLocal: bool = False,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
+        self.isLocal = isLocal
         self.owner: Hashable | None = None
         self.whenGone: Callable[[], object] | None = None
         self.refusal: Response | None = None
@@ -110,27 +107,25 @@ class Request:
         values = self.values(name)
         return values[0] if len(values) == 1 else None
 
+    def isFromPage(self) -> bool:
+        """Whether a browser may ask this on behalf of somebody's page."""
+        return comesFromPage(self.headers, self.isLocal)
+
 
 class IResource(Protocol):
-    """What answers requests. Nothing in it knows a connection."""
+    """
+    What answers requests. Nothing in it knows a connection.
 
-    def begin(self, request: Request, /) -> Response | None:
-        """The head is here: set the owner, and say no, or None to have the body read."""
+    It may have a method C{begin} too, which is called when the head is here: it sets the owner, and
+    returns a L{Response} to say no, or None to have the body read.
+    """
 
     def respond(self, request: Request, /) -> Response | Deferred[Response]:
         """All of it is here: answer."""
 
 
-class _TooLarge(Exception):
-    """A head or a body is above its limit; the status that says so."""
-
-
-def setNoDelay(transport: Any) -> None:
-    """Have small writes sent at once, where that is to be had."""
-    try:
-        transport.setTcpNoDelay(True)
-    except AttributeError:
-        pass
+class _Unfit(Exception):
+    """A request that is not to be read further; the status that says so."""
 
 
 class _Connection(TwistedProtocol):
@@ -149,6 +144,7 @@ class _Connection(TwistedProtocol):
     answering: Request | None = None
     requestBegan: float | None = None
     isEnding = False
+    isLocal = False
     _request: Request | None = None
     _isPaused = False
     _target = b""
@@ -163,9 +159,14 @@ class _Connection(TwistedProtocol):
         self._held = b""
 
     def connectionMade(self) -> None:
-        """Count among the server's connections."""
-        self.server.connections[self] = None
+        """Find out where it leads to."""
         setNoDelay(self.transport)
+        self.isLocal = isOnLoopback(self.transport)
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self.answering is not None
 
     def dataReceived(self, data: bytes) -> None:
         """Take octets; no error in them, or about them, goes further than this."""
@@ -185,13 +186,13 @@ class _Connection(TwistedProtocol):
         try:
             self._parser.feed_data(data)
             if self._request is None and self._size > HEAD_LIMIT:
-                raise _TooLarge(431)
+                raise _Unfit(431)
         except HttpParserUpgrade:
             pass  # it is answered as if it had not asked for that, and nothing follows
-        except (HttpParserError, _TooLarge) as error:
+        except (HttpParserError, _Unfit) as error:
             # What was raised from within the parser stands in the context of its error.
-            cause = error if isinstance(error, _TooLarge) else error.__context__
-            if cause is None or isinstance(cause, _TooLarge):
+            cause = error if isinstance(error, _Unfit) else error.__context__
+            if cause is None or isinstance(cause, _Unfit):
                 self._refuse(cause.args[0] if cause else 400)
             else:
                 kind = type(cause).__name__
@@ -221,22 +222,27 @@ class _Connection(TwistedProtocol):
         else:
             self._size += len(name) + len(value)
             if self._size > self.server.bodyLimit + HEAD_LIMIT:
-                raise _TooLarge(431)
+                raise _Unfit(431)
 
     def on_headers_complete(self) -> None:
         """The head is here: whoever has no right to more learns it now."""
         if self.answering is not None or self.isEnding:
             return
-        size, length, isAsking = len(self._target), 0, False
+        size, length, isAsking, hosts = len(self._target), 0, False, 0
         for name, value in self._headers:
             size += len(name) + len(value)
             if name == b"content-length":
                 length = int(value)
             elif name == b"expect":
                 isAsking = True
+            elif name == b"host":
+                hosts += 1
         if size > HEAD_LIMIT:
-            raise _TooLarge(431)
+            raise _Unfit(431)
+        if hosts != 1 and (hosts or self._parser.get_http_version() == "1.1"):
+            raise _Unfit(400)  # RFC 9112 section 3.2
         request = Request(self._parser.get_method(), self._target, self._headers)
+        request.isLocal = self.isLocal
         self._request = request
         self._size = 0
         refusal = request.refusal = self.server.begin(self, request)
@@ -338,30 +344,9 @@ class _Connection(TwistedProtocol):
             request.whenGone()
 
 
-@implementer(IProtocolNegotiationFactory)
-class _Factory(ServerFactory):
-    """Makes a connection, if there is room or some can be made."""
-
-    noisy = False
-
-    def __init__(self, server: HTTPServer) -> None:
-        self._server = server
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """What clients that negotiate are told (ALPN, RFC 7301)."""
-        return [b"http/1.1"]
-
-    def buildProtocol(self, addr: IAddress | None) -> _Connection | None:
-        """Make one; None if every connection is busier."""
-        return _Connection(self._server) if self._server.makeRoom() else None
-
-
-class HTTPServer:
+class HTTPServer(Listener):
     """
     Listens for requests, and has a resource answer them.
-
-    @ivar port: where it listens, or None.
-    @ivar connections: all that are open, from the oldest to the newest.
     """
 
     def __init__(
@@ -370,7 +355,7 @@ class HTTPServer:
         endpoint: IStreamServerEndpoint,
         resource: IResource,
         *,
-        maximumConnections: int = 500,
+        maximumConnections: int | None = None,
         share: int | None = None,
         requestTime: float = 15.0,
         idleTime: float = 60.0,
@@ -379,8 +364,7 @@ class HTTPServer:
         wallClock: Callable[[], float] = time.time,
     ) -> None:
         """
-        @param share: connections that one owner may have; None for as many as leave a place for
-            each owner there is, and for strangers.
+        @param maximumConnections: see L{Listener}, as for C{share}.
         @param requestTime: seconds from the first octet of a request to its last.
         @param idleTime: seconds that a connection may be silent between requests.
         @param bodyLimit: octets of a request's body.
@@ -388,175 +372,39 @@ class HTTPServer:
         @param wallClock: seconds since the epoch, for the C{Date} of responses.
         @raise LocalError: if a limit is not a number of its kind.
         """
-        self.reactor = reactor
+        super().__init__(reactor, endpoint, maximumConnections, share)
         self.requestTime = requestTime
         self.idleTime = idleTime
         self.bodyLimit = checkAmount("bodyLimit", bodyLimit, minimum=1)
-        self.rareLog = RareLog(reactor, _log)
-        self.connections: dict[_Connection, None] = {}
-        self.port: IListeningPort | None = None
-        self.isStopping = False
-        self._endpoint = endpoint
-        self._resource = resource
-        self._maximum = checkAmount("maximumConnections", maximumConnections, minimum=1)
-        self._share = None if share is None else checkAmount("share", share, minimum=1)
+        self._begin: Any = getattr(resource, "begin", lambda request: None)
+        self._respond = resource.respond
         self._name = b"Server: %b\r\n" % name.encode("ascii") if name else b""
         self._wallClock = wallClock
-        self._owned: dict[Hashable, int] = {}
-        self._displaced: set[_Connection] = set()
-        self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = reactor
-        self._listening: Deferred[IListeningPort] | None = None
-        self._stopDeadline = 0.0
-        self._stopped: Waiters[None] = Waiters()
         self._heads: dict[Any, bytes] = {}
 
-    # --- Its life ------------------------------------------------------------------------------
-
-    def start(self) -> Deferred[None]:
-        """
-        Begin to listen.
-
-        @return: fires when this listens; fails as the endpoint does, or with L{LocalError} if it
-            listens already or is being stopped.
-        """
-        if self._listening is not None or self.port is not None or self.isStopping:
-            return fail(LocalError("this server listens, or is being stopped: wait for stop()"))
-        self._sayDate()
-        listening = self._listening = self._endpoint.listen(_Factory(self))
-        return listening.addCallbacks(self._cbListening, self._ebListening)
-
-    def _cbListening(self, port: IListeningPort) -> None:
-        self._listening = None
-        self.port = port
-        self._sweeping.start(SWEEP_INTERVAL, now=False)
-
-    def _ebListening(self, failure: Failure) -> Failure:
-        self._listening = None
-        return failure
-
-    def stop(self) -> Deferred[None]:
-        """
-        Listen no more, and close all connections.
-
-        Requests that are being answered are given L{STOP_TIME} to end.
-
-        @return: fires when the port and all connections are gone.
-        """
-        if self._listening is not None:
-            self._listening.cancel()
-        if self.port is None and not self.isStopping:
-            return succeed(None)
-        stopped = self._stopped.add()
-        if self.port is not None and not self.isStopping:
-            self.isStopping = True
-            self._stopDeadline = self.reactor.seconds() + STOP_TIME
-            closed = maybeDeferred(self.port.stopListening)
-            for connection in list(self.connections):
-                if connection.answering is None:
-                    connection.close()
-            closed.addBoth(self._cbPortClosed)
-        return stopped
-
-    def _cbPortClosed(self, result: object) -> None:
-        if isinstance(result, Failure):
-            _log.failure("the port did not close as it should", result)
-        self.port = None
-        self._checkStopped()
-
-    def _checkStopped(self) -> None:
-        if self.isStopping and self.port is None and not self.connections:
-            self.isStopping = False
-            self._sweeping.stop()
-            self._stopped.fire(None)
-
-    def _sweep(self) -> None:
-        """Lose the connections whose time is over: the only timer there is."""
-        now = self.reactor.seconds()
-        self._sayDate()
-        isOver = self.isStopping and now >= self._stopDeadline
-        for connection in list(self.connections):
-            if isOver or connection.isOverdue(now):
-                connection.abort()
-
-    # --- Who may stay --------------------------------------------------------------------------
-
-    def makeRoom(self) -> bool:
-        """Whether one more connection can be; another may be lost for it."""
-        if self.isStopping:
-            return False
-        if len(self.connections) - len(self._displaced) < self._maximum:
-            return True
-        most = max(self._owned, key=self._owned.__getitem__, default=None)
-        isGreedy = most is not None and self._owned[most] > self._fairShare()
-        # Strangers hold no money: theirs may be waiting for an answer.
-        if self._displace(lambda each: each.owner is None) or self._displace(
-            lambda each: each.answering is None and (not isGreedy or each.owner == most)
-        ):
-            self.rareLog.warn("connections lost for newer ones: there are too many")
-            return True
-        self.rareLog.warn("connections refused: all others have a request being answered")
-        return False
-
-    def _displace(self, mayGo: Callable[[_Connection], bool]) -> bool:
-        """Lose the connection that was longest without a sign of life of those that may go."""
-        found = [each for each in self.connections if each not in self._displaced and mayGo(each)]
-        if not found:
-            return False
-        victim = min(found, key=lambda each: (each.answering is not None, each.lastActive))
-        # It counts no more from now on: its end may take a turn of the reactor.
-        self._displaced.add(victim)
-        victim.abort()
-        return True
-
-    def _fairShare(self) -> int:
-        return self._share or max(1, self._maximum // (len(self._owned) + 1))
-
-    def _own(self, connection: _Connection, owner: Hashable) -> bool:
-        """Write down whose a connection is; False if its owner has no place for it."""
-        self._disown(connection)
-        mine = self._owned.get(owner, 0)
-        connection.owner = owner
-        self._owned[owner] = mine + 1
-        if mine < self._fairShare() or self._displace(
-            lambda each: each.owner == owner and each.answering is None and each is not connection
-        ):
-            return True
-        self.rareLog.warn("requests refused: their sender has too many connections")
-        return False
-
-    def _disown(self, connection: _Connection) -> None:
-        owner, connection.owner = connection.owner, None
-        if owner is not None:
-            self._owned[owner] -= 1
-            if not self._owned[owner]:
-                del self._owned[owner]
-
-    def forget(self, connection: _Connection) -> None:
-        """Take note that a connection is gone."""
-        self.connections.pop(connection, None)
-        self._displaced.discard(connection)
-        self._disown(connection)
-        self._checkStopped()
+    def makeProtocol(self) -> _Connection:
+        """Make what takes requests."""
+        connection = _Connection(self)
+        self.join(connection)
+        return connection
 
     # --- What is answered ----------------------------------------------------------------------
 
     def begin(self, connection: _Connection, request: Request) -> Response | None:
         """Have a head judged."""
         try:
-            refusal = self._resource.begin(request)
+            refusal: Response | None = self._begin(request)
         except Exception as error:
             return self.failed(type(error))
         owner = request.owner
-        if owner is not None and owner != connection.owner and not self._own(connection, owner):
-            self._disown(connection)
+        if owner is not None and owner != connection.owner and not self.own(connection, owner):
             return refusal or Response(429, isLast=True)
         return refusal
 
     def respond(self, request: Request) -> Response | Deferred[Response]:
         """Have a request answered."""
         try:
-            return self._resource.respond(request)
+            return self._respond(request)
         except Exception as error:
             return self.failed(type(error))
 
@@ -586,7 +434,7 @@ class HTTPServer:
             return head + b"\r\n\r\n"
         return b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), b"" if isHead else body)
 
-    def _sayDate(self) -> None:
+    def looked(self) -> None:
         """Write what all responses of the next second have in common."""
         date = formatdate(self._wallClock(), usegmt=True).encode("ascii")
         self._common = b"%bDate: %b" % (self._name, date)

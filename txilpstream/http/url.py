@@ -33,7 +33,17 @@ from txilpstream.errors import LocalError, wrongType
 if TYPE_CHECKING:
     from twisted.web.iweb import IPolicyForHTTPS
 
-__all__ = ["URL", "addressOf", "checkToken", "makeEndpoint", "readBTPURL", "readHTTPURL", "readURL"]
+__all__ = [
+    "URL",
+    "addressOf",
+    "checkToken",
+    "isInside",
+    "isLoopback",
+    "makeEndpoint",
+    "readBTPURL",
+    "readHTTPURL",
+    "readURL",
+]
 
 CONNECT_TIME: Final = 10.0
 """Seconds that the network may take to connect; TLS has the rest of the packet's time."""
@@ -64,6 +74,20 @@ def addressOf(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host)
     except ValueError:
         return None
+
+
+def isLoopback(host: str) -> bool:
+    """Whether what is sent to a host never leaves this machine, as far as its name tells."""
+    address = addressOf(host)
+    if address is None:
+        return host.rstrip(".") == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def isInside(host: str) -> bool:
+    """Whether only this machine, or its own network, can be meant by a host that is an address."""
+    address = addressOf(host)
+    return isLoopback(host) or (address is not None and not address.is_global)
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,21 +124,9 @@ class URL:
         return f"{self.scheme}://{self.authority}{self.path}"
 
     @property
-    def isLoopback(self) -> bool:
-        """Whether what is sent there never leaves this machine."""
-        address = addressOf(self.host)
-        return self.host == "localhost" if address is None else address.is_loopback
-
-    @property
-    def isInside(self) -> bool:
-        """Whether only this machine, or its own network, can be meant by the address."""
-        address = addressOf(self.host)
-        return self.isLoopback or (address is not None and not address.is_global)
-
-    @property
     def isPrivate(self) -> bool:
         """Whether nobody on the way can read or change what is said."""
-        return self.isSecure or self.isLoopback
+        return self.isSecure or isLoopback(self.host)
 
 
 def readURL(url: str, schemes: Mapping[str, bool]) -> URL:

@@ -23,8 +23,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from txilpstream.http.client import Answer, AnswerTooLong, FetchError
+from txilpstream.http.listener import isOnLoopback
 from txilpstream.http.server import IResource, Request, Response
-from txilpstream.http.url import URL
+from txilpstream.http.url import URL, isInside
 
 __all__ = ["WebAgent", "WebResource", "fetchBy"]
 
@@ -55,7 +56,9 @@ class WebResource(Resource):
         content = request.content.read(self._bodyLimit + 1)
         path = "/" + "/".join(quote(part, safe="") for part in request.postpath)
         target = path.encode("ascii") + b"?" * (b"?" in request.uri)
-        asked = Request(request.method, target, _pairs(request.requestHeaders), content)
+        headers = _pairs(request.requestHeaders)
+        isLocal = isOnLoopback(request.transport)
+        asked = Request(request.method, target, headers, content, isLocal)
         gone: list[Failure] = []
 
         def lost(reason: Failure) -> None:
@@ -71,9 +74,9 @@ class WebResource(Resource):
         if len(content) > self._bodyLimit:
             _write(request, Response(413, isLast=True))
         else:
-            refusal = self._resource.begin(asked)
+            begin: Any = getattr(self._resource, "begin", lambda request: None)
             answered: Deferred[Any] = maybeDeferred(
-                lambda: refusal or self._resource.respond(asked)
+                lambda: begin(asked) or self._resource.respond(asked)
             )
             answered.addCallback(write).addErrback(request.processingFailed)
         return NOT_DONE_YET
@@ -137,10 +140,11 @@ class _Body(TwistedProtocol):
 
 
 def fetchBy(
-    agent: WebAgent, url: URL, headers: Mapping[str, str], *, limit: int
+    agent: WebAgent, url: URL, headers: Mapping[str, str], *, limit: int, mayBeInside: bool = True
 ) -> Deferred[Answer]:
     """
-    As L{fetch <txilpstream.http.client.fetch>}, with somebody's agent.
+    As L{fetch <txilpstream.http.client.fetch>}, with somebody's agent, who alone knows to which
+    address a name leads.
 
     The body of an answer that is not 200 is not read.
     """
@@ -158,7 +162,8 @@ async def _fetchBy(agent: WebAgent, url: URL, headers: Mapping[str, str], limit:
     else:
         body = _Body(limit if response.code == 200 else -1)
         response.deliverBody(body)
-        return Answer(response.code, _pairs(response.headers), await body.whenRead)
+        octets = await body.whenRead
+        return Answer(response.code, _pairs(response.headers), octets, isInside(url.host))
     raise FetchError(problem)
 
 

@@ -132,9 +132,9 @@ class LocalHub:
 
             self._btp = BTPServer(reactor, btp, self.admitBTP)
         if http is not None:
-            from txilpstream.plugins.http.server import prepareServer
+            from txilpstream.plugins.http.server import PrepareServer
 
-            self._http = prepareServer(reactor, http, self.admitHTTP)
+            self._http = PrepareServer(reactor, http, self.admitHTTP)
 
     @property
     def btpPort(self) -> IListeningPort | None:

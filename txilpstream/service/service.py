@@ -22,6 +22,7 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from txilpstream.errors import LocalError
+from txilpstream.http.listener import raiseDescriptorLimit
 from txilpstream.hub.connector import Hub
 from txilpstream.hub.server import LocalHub
 from txilpstream.plugins.memory import memoryPair
@@ -132,6 +133,7 @@ class ReceiverService(Service):
 
     async def _start(self) -> None:
         settings = self.settings
+        raiseDescriptorLimit()
         secret = readSecretFile(settings.secretFile)
         plugin = await self._openHub() if not settings.plugin else None
         self.account = await self._openAccount(plugin)

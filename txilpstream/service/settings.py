@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from txilpstream.amounts import Asset, Ratio, checkAmount
 from txilpstream.errors import LocalError
+from txilpstream.http.url import isLoopback
 from txilpstream.hub.accounts import AccountOptions
 from txilpstream.plugins.registry import readYesNo, splitDescription
 from txilpstream.wire.address import isAddress, isSegment
@@ -126,6 +127,18 @@ def endpointFor(name: str, text: str) -> str:
         f"{name} is {text[:40]!r}: it must be a port from 0 to 65535, 'none', or an endpoint such "
         "as 'tcp:8080:interface=0.0.0.0'"
     )
+
+
+def isPlainOutside(endpoint: str) -> bool:
+    """Whether other machines may come to an endpoint, of this description, without encryption."""
+    kind, *parts = re.split(r"(?<!\\):", endpoint)
+    if kind == "haproxy":
+        return isPlainOutside(":".join(parts))
+    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    unnamed = [part for part in parts if "=" not in part]
+    host = named.get("interface", unnamed[1] if len(unnamed) > 1 else "")
+    isPlain = kind.lower() in ("tcp", "tcp6", "systemd")
+    return isPlain and not isLoopback(host.replace("\\", "").strip("[]"))
 
 
 def _readAddress(text: str) -> str:
@@ -243,7 +256,8 @@ class Settings:
     @ivar prices: of whole units, by the code of the asset.
     @ivar peers: the hub's accounts that have names.
     @ivar isOpen: whether any token gets an account of the hub's.
-    @ivar isInsecure: whether plugins may be plain connections to other machines.
+    @ivar isInsecure: whether plugins may be plain connections to other machines, and an open hub's
+        endpoints plain for them.
     """
 
     plugin: str = ""
@@ -287,7 +301,7 @@ class Settings:
         own = _readAsset("--own-asset", known["own-asset"]) if known["own-asset"] else asset
         accounts: Sequence[str] = known["account"]
         limit = known["limit"]
-        return cls(
+        settings = cls(
             known["plugin"] or environ.get("ILP_PLUGIN", ""),
             known["secret-file"],
             endpointFor("--spsp", known["spsp"]),
@@ -303,6 +317,21 @@ class Settings:
             readYesNo("--open", known["open"]),
             readYesNo("--insecure", known["insecure"]),
         )
+        if not settings.plugin:
+            settings.checkDoors()
+        return settings
+
+    def checkDoors(self) -> None:
+        """
+        @raise LocalError: if the hub would be open to everybody on the network, in plain text.
+        """
+        for name, endpoint in (("--http", self.http), ("--btp", self.btp)):
+            if self.isOpen and not self.isInsecure and isPlainOutside(endpoint):
+                raise LocalError(
+                    f"{name} is {endpoint[:80]!r}: without encryption and with --open yes, anybody "
+                    "on the network could use the hub, and read all packets; use ssl:, or --open "
+                    "no with --peer, or --insecure yes where the network is trusted"
+                )
 
 
 def _ownPlace() -> Path:

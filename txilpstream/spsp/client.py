@@ -24,7 +24,7 @@ from txilpstream.amounts import checkAmount
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, checkKind, wrongType
 from txilpstream.http.client import Answer, AnswerTooLong, FetchError, fetch
-from txilpstream.http.url import URL
+from txilpstream.http.url import isInside, isLoopback
 from txilpstream.http.web import WebAgent, fetchBy
 from txilpstream.interfaces import AnyReactor, Reactor
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
@@ -139,6 +139,7 @@ class _Question:
         self._mayRedirect = mayRedirect
         self._headers = {"Accept": CONTENT_TYPE}
         self._hasReceipts = False
+        self._mayBeInside = True  # until it is known where the first answer comes from
         self._lifetime = SPSPCache.LONGEST
 
     def wantReceipts(self, nonce: bytes, secret: bytes) -> None:
@@ -199,11 +200,13 @@ class _Question:
         cache.put(self._url, credentials, self._lifetime, self._isInsecure, now=now)
         return credentials
 
-    async def _fetch(self, ask: Callable[[URL], Deferred[Answer]]) -> Credentials:
+    async def _fetch(self, ask: Callable[..., Deferred[Answer]]) -> Credentials:
         """Ask, and ask elsewhere where one is sent elsewhere."""
         url = self._url
-        for _ in range(MOST_REDIRECTS + 1):
+        for number in range(MOST_REDIRECTS + 1):
             answer = await self._ask(ask, url)
+            if number == 0:
+                self._mayBeInside = answer.isInside
             self._lifetime = min(self._lifetime, lifetimeOf(answer))
             if answer.status not in _REDIRECTS:
                 return self._read(url, answer)
@@ -212,11 +215,11 @@ class _Question:
             f"{shown(self._url)}: there were more than {MOST_REDIRECTS} redirects"
         )
 
-    async def _ask(self, ask: Callable[[URL], Deferred[Answer]], url: str) -> Answer:
+    async def _ask(self, ask: Callable[..., Deferred[Answer]], url: str) -> Answer:
         place = placeOf(url)
         assert place is not None
         try:
-            return await ask(place)
+            return await ask(place, mayBeInside=self._mayBeInside)
         except AnswerTooLong:
             reason = ""
         except FetchError as error:
@@ -230,7 +233,7 @@ class _Question:
         The URL that a redirect leads to.
 
         A server elsewhere cannot send us to what listens on this machine in plain text either, nor
-        to an address of a network of ours.
+        to an address that only this network knows.
         """
         target: str
         try:
@@ -242,14 +245,15 @@ class _Question:
         if here is None or there is None:
             raise ConnectionEnded(f"{shown(url)} redirects to what is no URL, or one with a login")
         isSafe = there.scheme == "https" or (
-            here.scheme == "http" and (here.isLoopback if there.isLoopback else self._isInsecure)
+            here.scheme == "http"
+            and (isLoopback(here.host) if isLoopback(there.host) else self._isInsecure)
         )
         if not isSafe:
             raise ConnectionEnded(
                 f"{shown(url)} redirects to {shown(target)}: it is not followed to plain http, "
                 "where others could answer"
             )
-        if there.isInside and not here.isInside:
+        if isInside(there.host) and not self._mayBeInside:
             raise ConnectionEnded(
                 f"{shown(url)} redirects to {shown(target)}: it is not followed to an address that "
                 "only this network knows"

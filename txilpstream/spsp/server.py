@@ -132,10 +132,6 @@ class SPSPResource:
         self._reactor = cast("IReactorTime", reactor)
         self._rareLog = RareLog(self._reactor, _log)
 
-    def begin(self, request: Request) -> Response | None:
-        """Whoever asks may ask; a question has no content."""
-        return None
-
     def respond(self, request: Request) -> Response | Deferred[Response]:
         """Answer a request, of whatever method."""
         asked = self._judge(request)
@@ -207,12 +203,12 @@ class SPSPServer(HTTPServer):
         endpoint: ServerEndpoint | IStreamServerEndpoint | str,
         resource: IResource,
         *,
-        maximumConnections: int = 500,
+        maximumConnections: int | None = None,
     ) -> None:
         """
         @param endpoint: where to listen; a text is one for C{serverFromString}.
         @param resource: a L{SPSPResource}.
-        @param maximumConnections: 1 or more; beyond it, each new one takes an old one's place.
+        @param maximumConnections: beyond it, each new one takes an old one's place.
         @raise LocalError: if one of them is not what it should be.
         """
         if not isinstance(endpoint, str) and not callable(getattr(endpoint, "listen", None)):
@@ -269,10 +265,7 @@ def _no(status: int, id: str, message: str, *headers: tuple[bytes, bytes]) -> Re
 _OPTIONS: Final = Response(204, headers=_PREFLIGHT)
 _NOT_FOUND: Final = _no(404, "InvalidReceiverError", "There is no such account")
 _NOT_ALLOWED: Final = _no(
-    405,
-    "MethodNotAllowed",
-    f"Only {_METHODS.decode('ascii')} are allowed",
-    (b"Allow", _METHODS),
+    405, "MethodNotAllowed", f"Only {_METHODS.decode('ascii')} are allowed", (b"Allow", _METHODS)
 )
 _TOO_LONG: Final = _no(413, "ContentTooLarge", "A question has no content")
 _QUERY: Final = _no(400, "InvalidRequest", "A question has no query string")

@@ -31,6 +31,7 @@ def _check(options: Namespace) -> None:
     @raise LocalError: if an option is not valid, or nobody could come.
     """
     settings = readSettings(options)
+    settings.checkDoors()  # whatever plugin the environment names: a hub has none
     if not (settings.btp or settings.http):
         raise LocalError("neither --btp nor --http says where to listen: nobody could come")
 
@@ -47,10 +48,12 @@ async def main(
     from twisted.internet.defer import Deferred
 
     from txilpstream.cli.output import Announcements
+    from txilpstream.http.listener import raiseDescriptorLimit
     from txilpstream.service.service import localHubFor
 
     say = Announcements(stdout, isJSON=options.json)
     settings = readSettings(options)
+    raiseDescriptorLimit()
     local = localHubFor(reactor, settings)
     await local.start()
     say.hub(local.hub.address, portsOf(local), settings.isOpen)

@@ -375,7 +375,7 @@ class FetchTests(TestCase):
     async def test_cancelled(self) -> None:
         """To give up is to end the connection, in whatever state."""
         asked = fetch(installed, self.listen(HEAD + b"Content-Length: 4\r\n\r\nb"), {}, limit=4)
-        installed.callLater(0.05, asked.cancel)  # type: ignore[attr-defined]
+        installed.callLater(0.05, asked.cancel)
         await self.assertFailure(asked, CancelledError)
         asked = fetch(installed, self.listen(b""), {}, limit=4)
         asked.cancel()
@@ -442,33 +442,37 @@ def selfSigned() -> bytes:
 class Closing(Protocol):
     """A server that answers once, and closes a while later."""
 
+    factory: Any
+    transport: Any
+
     def connectionMade(self) -> None:
         """Be known."""
-        self.factory.made.append(self)  # type: ignore[union-attr]
+        self.factory.made.append(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Answer."""
-        self.factory.heard.append(data)  # type: ignore[union-attr]
-        if len(self.factory.heard) == 1:  # type: ignore[union-attr]
-            self.transport.write(makeResponse(b"hi"))  # type: ignore[union-attr]
+        self.factory.heard.append(data)
+        if len(self.factory.heard) == 1:
+            self.transport.write(makeResponse(b"hi"))
 
 
 class SocketTests(TestCase):
     """What sockets tell."""
 
-    def setUp(self) -> Deferred[None]:
+    def setUp(self) -> Any:
         """Listen."""
         return ensureDeferred(self.listen())
 
     async def listen(self) -> None:
         """Listen on a free port."""
-        self.factory: Any = Factory.forProtocol(Closing)
-        self.factory.noisy = False
-        self.factory.made, self.factory.heard = [], []
-        port = await serverFromString(installed, "tcp:0:interface=127.0.0.1").listen(self.factory)
+        factory: Any = Factory.forProtocol(Closing)
+        self.factory = factory
+        factory.noisy = False
+        factory.made, factory.heard = [], []
+        port = await serverFromString(installed, "tcp:0:interface=127.0.0.1").listen(factory)
         self.addCleanup(port.stopListening)
         endpoint = TCP4ClientEndpoint(installed, "127.0.0.1", port.getHost().port)
-        self.client = HTTPClient(installed, endpoint, isSecure=False)  # type: ignore[arg-type]
+        self.client = HTTPClient(installed, endpoint, isSecure=False)
         self.addCleanup(self.client.stop)
 
     def ask(self) -> Deferred[Exchange]:
@@ -495,7 +499,9 @@ class SocketTests(TestCase):
         done = self.ask()
         while len(self.factory.made) < 2:
             await self.turn()
-        self.client.abort(next(iter(self.client.connections)).exchange, "enough")  # type: ignore[arg-type]
+        (connection,) = self.client.connections
+        assert connection.exchange is not None
+        self.client.abort(connection.exchange, "enough")
         exchange = await done
         self.assertEqual(len(self.factory.made), 2)
         self.assertTrue(exchange.isWritten)
@@ -516,5 +522,5 @@ class SocketTests(TestCase):
     def turn(self) -> Deferred[None]:
         """Let the reactor do something."""
         turned: Deferred[None] = Deferred()
-        installed.callLater(0.001, turned.callback, None)  # type: ignore[attr-defined]
+        installed.callLater(0.001, turned.callback, None)
         return turned

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from txilpstream.errors import LocalError
-from txilpstream.http.url import URL, checkToken, makeEndpoint, readBTPURL, readHTTPURL
+from txilpstream.http.url import URL, checkToken, isLoopback, makeEndpoint, readBTPURL, readHTTPURL
 from txilpstream.test.support.httppeers import Ignorant, connect
 from txilpstream.test.support.strategies import forAll
 
@@ -182,9 +182,9 @@ class BTPURLTests(SynchronousTestCase):
 
     def test_loopback(self) -> None:
         for host in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]"):
-            self.assertTrue(readBTPURL(f"ws://{host}", True).isLoopback)
+            self.assertTrue(isLoopback(readBTPURL(f"ws://{host}", True).host))
         for host in ("localhost.example", "128.0.0.1", "[::2]", "0.0.0.0", "127.0.0.1.example"):
-            self.assertFalse(readBTPURL(f"ws://{host}", True).isLoopback)
+            self.assertFalse(isLoopback(readBTPURL(f"ws://{host}", True).host))
 
     def test_plain(self) -> None:
         """Without TLS a URL goes no further than this machine, unless that is wanted."""

@@ -13,21 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import (
-    IAddress,
-    IListeningPort,
-    IReactorTime,
-    IStreamServerEndpoint,
-)
-from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.http.listener import Listener
 from txilpstream.interfaces import IPlugin
-from txilpstream.logs import RareLog
 from txilpstream.plugins.base import tokenMatches
 from txilpstream.plugins.btp.link import BTPLink, encodeRefusal
 from txilpstream.plugins.btp.websocket import (
@@ -37,7 +30,7 @@ from txilpstream.plugins.btp.websocket import (
     ServerWebSocket,
     WebSocket,
 )
-from txilpstream.waiters import Timer, Waiters
+from txilpstream.waiters import Waiters
 from txilpstream.wire.btp import BTPMessage, BTPResponse, decode, encode, findEntry
 
 __all__ = ["CONNECT_TIMEOUT", "BTPServer", "BTPServerPlugin"]
@@ -50,10 +43,6 @@ AUTHENTICATION_TIME: Final = 10.0
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds that C{connect} waits for the peer."""
-
-MAXIMUM_CONNECTIONS: Final = 1000
-
-_log = Logger()
 
 
 @implementer(IPlugin)
@@ -158,14 +147,10 @@ class BTPServerPlugin(BTPLink):
         raise ConnectionEnded(f"no peer logged in within {timeout:g} s")
 
 
-class BTPServer(Factory):
+class BTPServer(Listener):
     """
     Listens, and gives each peer that logs in to the plugin of its account.
-
-    @ivar port: what listens, or None.
     """
-
-    noisy = False
 
     def __init__(
         self,
@@ -173,7 +158,7 @@ class BTPServer(Factory):
         endpoint: IStreamServerEndpoint,
         admit: Callable[[str, str], BTPServerPlugin | Deferred[BTPServerPlugin | None] | None],
         *,
-        maximumConnections: int = MAXIMUM_CONNECTIONS,
+        maximumConnections: int | None = None,
         authenticationTime: float = AUTHENTICATION_TIME,
         maximumMessage: int = MAXIMUM_MESSAGE,
         wallClock: Callable[[], float] = time.time,
@@ -183,127 +168,62 @@ class BTPServer(Factory):
             refuse. It compares tokens in constant time, see L{tokenMatches
             <txilpstream.plugins.base.tokenMatches>}. An account that is
             not told is an empty string. A Deferred of its is cancelled if the peer is gone.
-        @param maximumConnections: beyond them a newcomer takes the place of the oldest connection
-            without a login; if all have logged in, it is refused.
+        @param maximumConnections: see L{Listener}.
         @param authenticationTime: seconds from the connection to the end of the login.
         @param maximumMessage: octets of a message that is taken after the login.
         @param wallClock: gives seconds since the epoch.
         """
+        # The connection that an account has, and the one that takes its place.
+        super().__init__(reactor, endpoint, maximumConnections, share=2)
         self.admit = admit
-        self._wallClock = wallClock
-        self._rareLog = RareLog(reactor, _log)
-        self.port: IListeningPort | None = None
-        self._reactor = reactor
-        self._endpoint = endpoint
-        self._maximumConnections = maximumConnections
-        self._authenticationTime = authenticationTime
-        self._maximumMessage = maximumMessage
-        self._logins: dict[_Login, float] = {}
-        self._sockets: set[WebSocket] = set()
-        self._timer = Timer(reactor, self._sweep)
-        self._isStopping = self._isAboutTo = False
+        self.authenticationTime = authenticationTime
+        self.maximumMessage = maximumMessage
+        self.wallClock = wallClock
 
-    def start(self) -> Deferred[None]:
-        """
-        Begin to listen.
-
-        @return: fires when it listens; fails if the endpoint cannot, or with L{LocalError} if it
-            listens already, or is still about to.
-        """
-        if self.port is not None or self._isAboutTo:
-            return fail(LocalError("this server listens already, or is about to: stop it first"))
-        self._isStopping, self._isAboutTo = False, True
-        listening: Deferred[IListeningPort] = maybeDeferred(self._endpoint.listen, self)
-        return listening.addBoth(self._cbAnswered).addCallback(self._cbListening)
-
-    def _cbAnswered(self, result: Any) -> Any:
-        self._isAboutTo = False
-        return result
-
-    def _cbListening(self, port: IListeningPort) -> None:
-        if self._isStopping:
-            port.stopListening()
-            raise ConnectionEnded("the server was stopped before it listened")
-        self.port = port
-
-    def stop(self) -> Deferred[None]:
-        """
-        Listen no more, and close all connections.
-
-        @return: fires when they are gone, which takes some seconds if a peer does not close.
-        """
-        self._isStopping = True
-        port, self.port = self.port, None
-        sockets = list(self._sockets)
-        waiting: list[Deferred[Any]] = [socket.whenLost() for socket in sockets]
-        for socket in sockets:
-            socket.close(GOING_AWAY)
-        if port is not None:
-            stopped: Any = port.stopListening()
-            if isinstance(stopped, Deferred):
-                waiting.append(stopped)
-        return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
-
-    def buildProtocol(self, addr: IAddress | None) -> ServerWebSocket | None:
-        """Take a connection if there is room for it, or can be made."""
-        if self._isStopping:
-            return None
-        if len(self._sockets) >= self._maximumConnections:
-            oldest = next(iter(self._logins), None)
-            if oldest is None:
-                self._rareLog.warn("a connection was refused, for there are too many")
-                return None
-            self._rareLog.warn("a connection without a login was displaced")
-            self._drop(oldest, "it was displaced before the login")
+    def makeProtocol(self) -> ServerWebSocket:
+        """Make what shakes hands, for a peer that has to log in."""
         login = _Login(self)
-        socket = ServerWebSocket(
-            self._reactor,
-            login,
-            maximumMessage=AUTHENTICATION_LIMIT,
-            handshakeTime=self._authenticationTime,
-        )
-        login.socket = socket
-        self._logins[login] = self._reactor.seconds() + self._authenticationTime
-        self._sockets.add(socket)
-        socket.whenLost().addCallback(self._cbLost, login)
-        if not self._timer.isSet:
-            self._timer.set(self._authenticationTime)
-        return socket
-
-    def _loggedIn(self, login: _Login) -> None:
-        """A peer is let in."""
-        self._logins.pop(login, None)
-        login.socket.maximumMessage = self._maximumMessage
-
-    def _cbLost(self, _: None, login: _Login) -> None:
-        self._logins.pop(login, None)
-        self._sockets.discard(login.socket)
-        if not self._logins:
-            self._timer.stop()
-
-    def _drop(self, login: _Login, reason: str) -> None:
-        del self._logins[login]
-        login.socket.abort(reason)
-
-    def _sweep(self) -> None:
-        """Drop who has not logged in for too long."""
-        now = self._reactor.seconds()
-        for login, deadline in list(self._logins.items()):
-            if deadline > now:
-                self._timer.set(max(1.0, deadline - now))
-                return
-            self._rareLog.warn("a peer took too long to log in; it was dropped")
-            self._drop(login, "the login took too long")
+        self.join(login)
+        return login.socket
 
 
 class _Login:
-    """Who uses a server's socket until its peer is let in."""
+    """
+    Who uses a server's socket until its peer is let in, and ends it for the server.
+
+    @ivar owner: the plugin that the peer was given to, or None.
+    """
+
+    owner: Any = None
+    isBusy = False
 
     def __init__(self, server: BTPServer) -> None:
         self._server = server
         self._requestId: int | None = None
         self._deciding: Deferred[Any] | None = None
-        self.socket: WebSocket
+        self.lastActive = server.reactor.seconds()
+        self.socket = ServerWebSocket(
+            server.reactor,
+            self,
+            maximumMessage=AUTHENTICATION_LIMIT,
+            handshakeTime=server.authenticationTime,
+        )
+        self.socket.whenLost().addCallback(lambda _: server.forget(self))
+
+    def isOverdue(self, now: float) -> bool:
+        """Whether the login takes too long."""
+        isLate = now - self.lastActive >= self._server.authenticationTime and self.owner is None
+        if isLate:
+            self._server.rareLog.warn("a peer took too long to log in; it was dropped")
+        return isLate
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self.socket.close(GOING_AWAY)
+
+    def abort(self) -> None:
+        """Lose it for newer ones, or because it takes too long."""
+        self.socket.abort("it took too long, or the place of others")
 
     def socketOpened(self, socket: WebSocket) -> None:
         """The peer has to speak first."""
@@ -323,7 +243,7 @@ class _Login:
             except (DecodeError, UnicodeDecodeError):
                 pass
         if account is None or token is None:
-            server._rareLog.warn("a peer sent something else than a login; it was dropped")
+            server.rareLog.warn("a peer sent something else than a login; it was dropped")
             self.socket.close(POLICY_VIOLATION)
             return
         try:
@@ -351,7 +271,7 @@ class _Login:
     def _ebDecided(self, failure: Failure) -> None:
         kind = failure.type.__name__ if failure.type is not None else ""
         if self.socket.isOpen:
-            self._server._rareLog.warn(
+            self._server.rareLog.warn(
                 "a login was refused, for its check failed: {kind}", kind=kind
             )
         self._cbDecided(None)
@@ -362,12 +282,13 @@ class _Login:
         if not socket.isOpen or requestId is None:
             return
         if plugin is None or not plugin.isWelcoming:
-            self._server._rareLog.warn("a login was refused")
-            now = self._server._wallClock()
+            self._server.rareLog.warn("a login was refused")
+            now = self._server.wallClock()
             socket.sendMessage(encodeRefusal(requestId, now, "authentication failed"))
             socket.close(POLICY_VIOLATION)
             return
-        self._server._loggedIn(self)
+        self._server.own(self, plugin)
+        socket.maximumMessage = self._server.maximumMessage
         socket.sendMessage(encode(BTPResponse(requestId, [])))
         plugin.attach(socket)
 

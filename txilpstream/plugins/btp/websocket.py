@@ -32,6 +32,7 @@ from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 from zope.interface import implementer
 
+from txilpstream.http.listener import comesFromPage, isOnLoopback, setNoDelay
 from txilpstream.waiters import Timer, Waiters
 
 __all__ = [
@@ -164,7 +165,7 @@ class WebSocket(protocol.Protocol):
 
     def connectionMade(self) -> None:
         """Begin: small packets leave at once, and the handshake has its time."""
-        getattr(self.transport, "setTcpNoDelay", lambda _: None)(True)
+        setNoDelay(self.transport)
         self.transport.registerProducer(self, True)
         self._timer.set(self._handshakeTime)
 
@@ -362,13 +363,13 @@ class ServerWebSocket(WebSocket):
     """
     The end that was called.
 
-    It answers any path. A request with an C{Origin} header is a web page's, which has no business
-    here, and is refused. A peer that does not read is not read from: its answers would pile up.
+    It answers any path. A web page has no business here, and is refused. A peer that does not read
+    is not read from: its answers would pile up.
     """
 
     def headReceived(self, head: bytes, rest: bytes) -> None:
         """Accept a request, or refuse it; nothing may follow it before it is answered."""
-        status, answer, connection = _judge(head)
+        status, answer, connection = _judge(head, isOnLoopback(self.transport))
         if connection is None or rest:
             self._refuse(status or 400)
         else:
@@ -452,14 +453,15 @@ class ClientWebSocket(WebSocket):
                 self.framesReceived(rest)
 
 
-def _judge(head: bytes) -> tuple[int, bytes, Connection | None]:
+def _judge(head: bytes, isLocal: bool) -> tuple[int, bytes, Connection | None]:
     """Return the status of a refusal, or 0 with the answer that accepts and what follows it."""
     handshake = H11Handshake(ConnectionType.SERVER)
     try:
         handshake.receive_data(head)
         request = next(handshake.events())
         assert isinstance(request, Request)
-        if any(name.lower() == b"origin" for name, _ in request.extra_headers):
+        headers = [(name.lower(), value) for name, value in request.extra_headers]
+        if comesFromPage([*headers, (b"host", request.host.encode("latin-1"))], isLocal):
             return 403, b"", None
         chosen = _SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None
         answer = handshake.send(AcceptConnection(subprotocol=chosen))

@@ -78,20 +78,6 @@ def _isReply(body: bytes) -> bool:
     return True
 
 
-class _Packet(Exchange):
-    """
-    A Prepare and its answer.
-
-    @ivar deadline: when its time is over, in the reactor's seconds.
-    @ivar waiting: what the sender of the packet waits for.
-    """
-
-    __slots__ = ("deadline", "waiting")
-
-    deadline: float
-    waiting: Deferred[bytes]
-
-
 class HTTPSender:
     """
     Sends Prepares to one peer, each as a request on a connection of its own.
@@ -138,8 +124,8 @@ class HTTPSender:
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._client: HTTPClient | None = None
-        self._unanswered: dict[_Packet, None] = {}
-        self._queue: deque[_Packet] = deque()
+        self._unanswered: dict[Exchange, None] = {}
+        self._queue: deque[Exchange] = deque()
         self._isStarting = False
         self._wasFull = False
         self._resuming: IDelayedCall | None = None
@@ -168,7 +154,7 @@ class HTTPSender:
         self._reactor.callLater(0, self._finish, packets, client, done)
         return done
 
-    def _finish(self, packets: list[_Packet], client: HTTPClient, done: Deferred[None]) -> None:
+    def _finish(self, packets: list[Exchange], client: HTTPClient, done: Deferred[None]) -> None:
         for packet in packets:
             client.abort(packet, "the plugin was disconnected")
         client.stop().chainDeferred(done)
@@ -188,7 +174,7 @@ class HTTPSender:
             return fail(NotSent("the plugin is not connected: call connect() first"))
         if len(self._queue) >= QUEUE_LIMIT:
             return fail(NotSent(f"{QUEUE_LIMIT} packets wait already for {self._peer} to answer"))
-        packet = _Packet(b"%b%d\r\n\r\n%b" % (self._head, len(data), data), self._over)
+        packet = Exchange(b"%b%d\r\n\r\n%b" % (self._head, len(data), data), self._over)
         packet.deadline = self._reactor.seconds() + self._timeout
         waiting = packet.waiting = Deferred()
         if self._queue or len(self._unanswered) >= self._window:
@@ -201,7 +187,7 @@ class HTTPSender:
             self._plugin.pauseProducer()
         return waiting
 
-    def _over(self, packet: _Packet) -> None:
+    def _over(self, packet: Exchange) -> None:
         """Nothing more will come of a packet."""
         isOurs = packet in self._unanswered
         if isOurs:
@@ -238,7 +224,7 @@ class HTTPSender:
             self._wasFull = False
             self._plugin.resumeProducer()
 
-    def _settle(self, packet: _Packet) -> None:
+    def _settle(self, packet: Exchange) -> None:
         """Say what became of a packet, if somebody still wants to know."""
         waiting = packet.waiting
         if waiting.called:
@@ -271,7 +257,7 @@ class HTTPSender:
         assert client is not None
         now = self._reactor.seconds()
         problem = f"its {self._timeout:g} s were over"
-        late: list[_Packet] = []
+        late: list[Exchange] = []
         for packet in [*self._unanswered, *self._queue]:
             if packet.deadline > now:
                 break

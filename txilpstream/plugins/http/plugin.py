@@ -27,7 +27,7 @@ from txilpstream.http.url import checkToken, makeEndpoint, readHTTPURL
 from txilpstream.interfaces import IPlugin, IPluginFactory, NotSent
 from txilpstream.plugins.base import PluginBase, tokenMatches
 from txilpstream.plugins.http.client import HTTPSender
-from txilpstream.plugins.http.server import prepareServer
+from txilpstream.plugins.http.server import PrepareServer
 from txilpstream.plugins.registry import callWithParts, listeningEndpoint, readYesNo
 from txilpstream.waiters import Waiters
 
@@ -92,7 +92,7 @@ class HTTPPlugin(PluginBase):
             )
         self._server: HTTPServer | None = None
         if endpoint is not None:
-            self._server = prepareServer(reactor, endpoint, self._admit, wallClock=wallClock)
+            self._server = PrepareServer(reactor, endpoint, self._admit, wallClock=wallClock)
         self._isConnected = False
         self._isEnding = False
         self._ended: Waiters[None] = Waiters()

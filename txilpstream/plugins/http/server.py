@@ -19,7 +19,7 @@ from txilpstream.http.server import HTTPServer, Request, Response
 from txilpstream.logs import RareLog
 from txilpstream.wire.ilp import rejectWith
 
-__all__ = ["CONTENT_TYPES", "IAnswersPrepares", "PrepareResource", "prepareServer"]
+__all__ = ["CONTENT_TYPES", "IAnswersPrepares", "PrepareResource", "PrepareServer"]
 
 CONTENT_TYPES: Final = frozenset([b"application/octet-stream", b"application/ilp+octet-stream"])
 """What a request may say that its body is."""
@@ -29,6 +29,7 @@ PENDING_LIMIT: Final = 2000
 
 _HEADERS: Final = ((b"Content-Type", b"application/octet-stream"),)
 _UNAUTHORIZED: Final = Response(401, headers=((b"WWW-Authenticate", b"Bearer"),))
+_FORBIDDEN: Final = Response(403)
 _NOT_POST: Final = Response(405, headers=((b"Allow", b"POST"),))
 _NO_PACKET: Final = Response(400)
 
@@ -46,9 +47,9 @@ class PrepareResource:
     """
     Answers Prepares that come by C{POST}, on every path.
 
-    A request without a valid token is answered with 401, one that is not C{POST} with 405, one
-    whose content is no ILP packet by its type, or empty, with 400. All else gets 200 with a Fulfill
-    or a Reject.
+    A request of a web page is answered with 403, one without a valid token with 401, one that is
+    not C{POST} with 405, one whose content is no ILP packet by its type, or empty, with 400. All
+    else gets 200 with a Fulfill or a Reject.
     """
 
     def __init__(
@@ -65,7 +66,13 @@ class PrepareResource:
         self._internalError = rejectWith("T00")
 
     def begin(self, request: Request) -> Response | None:
-        """Find whose the token is."""
+        """Find whose the token is; pages have none."""
+        if request.isFromPage():
+            self._rareLog.warn(
+                "requests of a web page, or to another Host than this machine: they are refused; "
+                "a proxy has to pass its own address as Host"
+            )
+            return _FORBIDDEN
         scheme, _, token = (request.value(b"authorization") or b"").partition(b" ")
         isBearer = scheme.lower() == b"bearer"
         answerer: Any = self._admit(token.strip().decode("utf-8", "replace") if isBearer else "")
@@ -115,16 +122,19 @@ class PrepareResource:
         return Response(200, reply, _HEADERS)
 
 
-def prepareServer(
-    reactor: IReactorTime,
-    endpoint: IStreamServerEndpoint,
-    admit: Callable[[str], IAnswersPrepares | None],
-    **limits: Any,
-) -> HTTPServer:
-    """
-    A server for Prepares alone.
+class PrepareServer(HTTPServer):
+    """Listens for Prepares alone."""
 
-    @param admit: see L{PrepareResource}.
-    @param limits: see L{HTTPServer}.
-    """
-    return HTTPServer(reactor, endpoint, PrepareResource(reactor, admit), name="ilp", **limits)
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamServerEndpoint,
+        admit: Callable[[str], IAnswersPrepares | None],
+        **limits: Any,
+    ) -> None:
+        """
+        @param admit: see L{PrepareResource}.
+        @param limits: see L{HTTPServer}.
+        """
+        resource = PrepareResource(reactor, admit)
+        super().__init__(reactor, endpoint, resource, name="ilp", **limits)

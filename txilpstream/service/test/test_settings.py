@@ -9,7 +9,14 @@ from typing import Any
 
 from txilpstream.errors import LocalError
 from txilpstream.service import settings
-from txilpstream.service.settings import OPTIONS, Settings, endpointFor, readAmount, readSecretFile
+from txilpstream.service.settings import (
+    OPTIONS,
+    Settings,
+    endpointFor,
+    isPlainOutside,
+    readAmount,
+    readSecretFile,
+)
 from txilpstream.test.support.virtual import VirtualTestCase
 
 
@@ -116,6 +123,33 @@ class TextTests(VirtualTestCase):
         self.assertEqual(endpointFor("x", "0"), "tcp:0:interface=127.0.0.1")
         self.assertEqual(endpointFor("x", "unix:/run/x"), "unix:/run/x")
         self.assertEqual(endpointFor("x", "none"), "")
+
+    def test_openDoors(self) -> None:
+        """A hub for everybody is not open to other machines in plain text unless that is wanted."""
+        for endpoint, isRefused in (
+            ("tcp:80", True),
+            ("tcp:80:interface=0.0.0.0", True),
+            ("tcp:80:10.0.0.1", True),
+            ("tcp6:80:interface=\\:\\:", True),
+            ("haproxy:tcp:80", True),
+            ("systemd:domain=INET:index=0", True),
+            ("tcp:80:interface=127.0.0.1", False),
+            ("tcp:interface=localhost:port=80", False),
+            ("tcp6:80:interface=\\:\\:1", False),
+            ("ssl:443:privateKey=x", False),
+            ("unix:/run/x", False),
+        ):
+            self.assertEqual(isPlainOutside(endpoint), isRefused, endpoint)
+            for name in ("http", "btp"):
+                texts = {"http": "none", "btp": "none", name: endpoint}
+                if isRefused:
+                    with self.assertRaises(LocalError) as caught:
+                        Settings.fromTexts(texts, {})
+                    self.assertIn(f"--{name} is", str(caught.exception))
+                for more in ({"open": "no"}, {"insecure": "yes"}, {"plugin": "memory:x"}):
+                    Settings.fromTexts({**texts, **more}, {})
+        with self.assertRaises(LocalError):
+            Settings.fromTexts({"http": "tcp:80"}, {"ILP_PLUGIN": "memory:x"}).checkDoors()
 
 
 class SecretTests(VirtualTestCase):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txilpstream.errors import LocalError
-from txilpstream.http.url import URL
+from txilpstream.http.url import URL, isLoopback
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 from txilpstream.test.support.strategies import forAll, texts
 
@@ -113,7 +113,7 @@ class PlaceTests(SynchronousTestCase):
 
     def test_safety(self) -> None:
         """Only this machine can be talked to in plain text without others hearing it."""
-        for url, isLoopback, isPrivate in (
+        for url, isLocal, isPrivate in (
             ("https://example.com/", False, True),
             ("http://example.com/", False, False),
             ("http://LOCALHOST:80/", True, True),
@@ -124,7 +124,7 @@ class PlaceTests(SynchronousTestCase):
         ):
             place = placeOf(url)
             assert place is not None
-            self.assertEqual((place.isLoopback, place.isPrivate), (isLoopback, isPrivate), url)
+            self.assertEqual((isLoopback(place.host), place.isPrivate), (isLocal, isPrivate), url)
 
     def test_none(self) -> None:
         """A login, a relative URL and another scheme lead nowhere."""

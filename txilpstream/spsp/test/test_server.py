@@ -203,7 +203,9 @@ class AnswerTests(ResourceTestCase):
         waiting.callback({"connectionTag": "2"})
         self.assertEqual(Reply(transport.value()).status, 200)
         self.assertEqual(self.generator.calls[-1]["connectionTag"], "2")
-        self.assertEqual([x for x in self.clock.getDelayedCalls() if "_sweep" not in str(x)], [])
+        self.assertEqual(
+            [x for x in self.clock.getDelayedCalls() if "LoopingCall" not in str(x)], []
+        )
 
     def test_generator(self) -> None:
         """The generator may be a function."""

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from txilpstream.plugins.base import PluginBase
 from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
-from txilpstream.plugins.http.server import prepareServer
+from txilpstream.plugins.http.server import PrepareServer
 from txilpstream.test.support.ends import Chance
 from txilpstream.test.support.httppeers import Endpoint
 from txilpstream.test.support.replay import isSame
@@ -50,7 +50,7 @@ class WireEnd:
             self.server = BTPServer(reactor, endpoint, self._admitNamed, wallClock=lambda: WALL)
         else:
             self._link = PluginBase()
-            self.server = prepareServer(reactor, endpoint, self._admit, wallClock=lambda: WALL)
+            self.server = PrepareServer(reactor, endpoint, self._admit, wallClock=lambda: WALL)
         self._link.registerDataHandler(self._answer)
 
     def _admit(self, token: str) -> Any:

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from txilpstream.errors import LocalError
-from txilpstream.plugins.http.server import prepareServer
+from txilpstream.plugins.http.server import PrepareServer
 from txilpstream.test.support.httppeers import (
     FULFILL,
     PREPARE,
@@ -37,7 +37,7 @@ class ServerTestCase(VirtualTestCase):
         self.endpoint = Endpoint()
         self.alice = Answerer()
         self.admitted: list[str] = []
-        self.server = prepareServer(
+        self.server = PrepareServer(
             self.clock,
             self.endpoint,
             lambda token: self.admit(token),  # noqa: PLW0108
@@ -357,7 +357,7 @@ class ConnectionTests(ServerTestCase):
     """How many connections there are, and how long."""
 
     def test_displaced(self) -> None:
-        """The longest silent goes first, of those that never had a valid token."""
+        """The oldest goes first, of those that never had a valid token."""
         known = self.open()
         known.protocol.dataReceived(makeRequest())
         self.clock.advance(1)
@@ -366,7 +366,7 @@ class ConnectionTests(ServerTestCase):
         self.clock.advance(1)
         strangers[0].protocol.dataReceived(b" /")
         self.open()
-        self.assertEqual([each.isAborted for each in strangers], [False, True])
+        self.assertEqual([each.isAborted for each in strangers], [True, False])
         # Its end has not come yet, and the next newcomer displaces another.
         self.open()
         self.assertEqual([each.isAborted for each in (known, *strangers)], [False, True, True])
@@ -477,13 +477,20 @@ class StopTests(ServerTestCase):
         self.successResultOf(stopped)
 
     def test_again(self) -> None:
+        """Who starts what is being stopped waits for the end, unless it is stopped once more."""
         self.failureResultOf(self.server.start(), LocalError)
-        self.endpoint.port.stopped = Deferred()
+        ending: Deferred[None] = Deferred()
+        self.endpoint.port.stopped = ending
         stopped = self.server.stop()
+        first = self.server.start()
         self.failureResultOf(self.server.start(), LocalError)
-        self.endpoint.port.stopped.callback(None)
-        self.successResultOf(stopped)
-        self.successResultOf(self.server.start())
+        again = self.server.stop()
+        self.failureResultOf(first, CancelledError)
+        second = self.server.start()
+        self.assertNoResult(second)
+        ending.callback(None)
+        for each in (stopped, again, second):
+            self.successResultOf(each)
         self.assertStatus(200, makeRequest())
 
     def test_portFails(self) -> None:
@@ -509,5 +516,5 @@ class StopTests(ServerTestCase):
     def test_badLimits(self) -> None:
         for limits in ({"maximumConnections": 0}, {"bodyLimit": 0}):
             self.assertRaises(
-                LocalError, prepareServer, self.clock, self.endpoint, self.admit, **limits
+                LocalError, PrepareServer, self.clock, self.endpoint, self.admit, **limits
             )
