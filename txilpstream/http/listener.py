@@ -16,6 +16,7 @@ What was rejected: to count addresses. Many peers may stand behind one, and one 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Hashable
 from typing import Any, ClassVar, Final, Protocol
@@ -72,6 +73,9 @@ STOP_TIME: Final = 5.0
 
 EMFILE_INTERVAL: Final = 60.0
 """Seconds between two lines in the log on connections that the system refuses."""
+
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
+"""A C{Host} header: an address in brackets, or what needs none, and a port."""
 
 _log = Logger()
 
@@ -148,8 +152,8 @@ def comesFromPage(headers: Any, isLocal: bool) -> bool:
         if name == b"origin":
             return True
         if name == b"host" and isLocal:
-            host = value.decode("latin-1").strip().lower()
-            host = host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
+            found = _HOST.fullmatch(value.decode("latin-1").lower())
+            host = (found[1] or found[2]) if found is not None else ""
             if not (isLoopback(host) or host.endswith(".localhost")):
                 return True
     return False

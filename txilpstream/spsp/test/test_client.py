@@ -23,7 +23,9 @@ from zope.interface import implementer
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError
+from txilpstream.http import client
 from txilpstream.http.client import Answer as HTTPAnswer
+from txilpstream.spsp import client as spspclient
 from txilpstream.spsp.client import CONTENT_TYPE, SPSPCache, lifetimeOf, pointerToURL, resolve
 from txilpstream.test.support.strategies import addresses, forAll, octets
 from txilpstream.test.support.virtual import VirtualTestCase
@@ -329,6 +331,13 @@ class RedirectTests(ResolveTestCase):
                 self.assertIn("only this network knows", text)
                 self.assertEqual(self.server.urls, [source])
 
+    def test_insideFromInside(self) -> None:
+        """Whose first address is of this network may be led about in it, and outside and back."""
+        first, middle, last = "https://10.0.0.1/", "https://a.example/", "https://192.168.0.1/"
+        answers = {first: redirect(middle), middle: redirect(last)}
+        answers[last] = Answer(json.dumps(GOOD).encode())
+        self.assertEqual(self.successResultOf(self.ask(answers, pointer=first)), CREDENTIALS)
+
     def test_nowhere(self) -> None:
         """A redirect to what is no URL, or one with a login, is not followed, nor shown."""
         answers = [
@@ -556,6 +565,37 @@ class SocketTests(TestCase):
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}/.well-known/pay"
         self.assertEqual(await resolve(reactor, url), CREDENTIALS)
+
+    async def test_namesOfInside(self) -> None:
+        """
+        A name that leads to an address of this network is none to be redirected to from outside: it
+        is asked nothing.
+        """
+        asked: list[str] = []
+
+        class Elsewhere(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: Any) -> bytes:
+                asked.append(request.path.decode())
+                if request.path == b"/.well-known/pay":
+                    request.redirect(b"/secret")
+                    return b""
+                request.setHeader("Content-Type", CONTENT_TYPE)
+                return json.dumps(GOOD).encode()
+
+        reactor: Any = installed
+        port = reactor.listenTCP(0, Site(Elsewhere()), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        url = f"http://127.0.0.1:{port.getHost().port}/.well-known/pay"
+        self.assertEqual(await resolve(reactor, url), CREDENTIALS)
+        # The address of who answers first is taken for one that everybody knows.
+        inside = iter([False])
+        self.patch(client, "isInside", lambda host: next(inside, True))
+        self.patch(spspclient, "isInside", lambda host: False)
+        error = await self.assertFailure(resolve(reactor, url), ConnectionEnded)
+        self.assertIn("only this network knows", str(error))
+        self.assertEqual(asked, ["/.well-known/pay", "/secret", "/.well-known/pay"])
 
     async def test_refused(self) -> None:
         """Nobody listens there."""
