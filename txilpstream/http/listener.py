@@ -18,7 +18,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -32,6 +33,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import LoopingCall
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -57,6 +59,8 @@ __all__ = [
     "raiseDescriptorLimit",
     "setNoDelay",
     "socketOf",
+    "unsent",
+    "writeNow",
 ]
 
 MOST_CONNECTIONS: Final = 2000
@@ -130,6 +134,30 @@ def setNoDelay(transport: Any) -> None:
         pass
 
 
+def unsent(transport: Any) -> int | None:
+    """Octets that a transport of TCP, without TLS, still has to write; None of any other."""
+    if not isinstance(transport, Connection) or transport.TLS:
+        return None
+    # There is no public way to ask.
+    waiting: int | None = getattr(transport, "_tempDataLen", None)
+    return waiting if waiting is None else waiting + len(transport.dataBuffer) - transport.offset
+
+
+def writeNow(transport: Any, data: bytes) -> None:
+    """
+    Write what is to leave at once, as far as the system takes it.
+
+    A transport writes in the next turn of the reactor, which costs more than the packet does.
+    """
+    if unsent(transport) == 0 and transport.connected:
+        sent = transport.writeSomeData(data)
+        if sent == len(data):
+            return
+        if isinstance(sent, int):
+            data = data[sent:]
+    transport.write(data)  # what is left, or what finds the connection lost
+
+
 def isOnLoopback(transport: Any) -> bool:
     """
     Whether it was called at an address that only this machine has, without TLS.
@@ -140,23 +168,23 @@ def isOnLoopback(transport: Any) -> bool:
     return isinstance(host, str) and isLoopback(host) and not ISSLTransport.providedBy(transport)
 
 
-def comesFromPage(headers: Any, isLocal: bool) -> bool:
+def comesFromPage(fields: Mapping[bytes, object], isLocal: bool) -> bool:
     """
     Whether a browser may ask this on behalf of somebody's page.
 
-    @param headers: pairs of octets, names in lower case.
+    @param fields: the headers by their names in lower case.
     @param isLocal: whether it came to an address of this machine alone: there no name but
         C{localhost} is ours, for a page may have its own name lead here (DNS rebinding).
     """
-    for name, value in headers:
-        if name == b"origin":
-            return True
-        if name == b"host" and isLocal:
-            found = _HOST.fullmatch(value.decode("latin-1").lower())
-            host = (found[1] or found[2]) if found is not None else ""
-            if not (isLoopback(host) or host.endswith(".localhost")):
-                return True
-    return False
+    host = fields.get(b"host")
+    return b"origin" in fields or (isLocal and isinstance(host, bytes) and not _isOurs(host))
+
+
+@lru_cache(64)
+def _isOurs(header: bytes) -> bool:
+    found = _HOST.fullmatch(header.decode("latin-1").lower())
+    host = (found[1] or found[2]) if found is not None else ""
+    return isLoopback(host) or host.endswith(".localhost")
 
 
 class Client(Protocol):

@@ -17,7 +17,7 @@ loses his connection after it, as RFC 9112 section 9.3.2 allows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
@@ -30,7 +30,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from txilpstream.amounts import checkAmount
-from txilpstream.http.listener import Listener, comesFromPage, isOnLoopback, setNoDelay
+from txilpstream.http.listener import Listener, comesFromPage, isOnLoopback, setNoDelay, writeNow
 
 __all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Response"]
 
@@ -69,6 +69,7 @@ class Request:
     """
 
     __slots__ = (
+        "_fields",
         "body",
         "headers",
         "isKept",
@@ -97,19 +98,29 @@ class Request:
         self.whenGone: Callable[[], object] | None = None
         self.refusal: Response | None = None
         self.isKept = False
+        self._fields: dict[bytes, bytes | None] | None = None
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header, by its name in lower case."""
         return [value for each, value in self.headers if each == name]
 
+    @property
+    def fields(self) -> Mapping[bytes, bytes | None]:
+        """The headers by name; None for what is there more than once."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = dict(self.headers)
+            if len(fields) < len(self.headers):
+                fields |= {name: None for name in fields if len(self.values(name)) > 1}
+        return fields
+
     def value(self, name: bytes) -> bytes | None:
         """The value of a header that is there once; None otherwise."""
-        values = self.values(name)
-        return values[0] if len(values) == 1 else None
+        return self.fields.get(name)
 
     def isFromPage(self) -> bool:
         """Whether a browser may ask this on behalf of somebody's page."""
-        return comesFromPage(self.headers, self.isLocal)
+        return comesFromPage(self.fields, self.isLocal)
 
 
 class IResource(Protocol):
@@ -228,21 +239,19 @@ class _Connection(TwistedProtocol):
         """The head is here: whoever has no right to more learns it now."""
         if self.answering is not None or self.isEnding:
             return
-        size, length, isAsking, hosts = len(self._target), 0, False, 0
-        for name, value in self._headers:
-            size += len(name) + len(value)
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"expect":
-                isAsking = True
-            elif name == b"host":
-                hosts += 1
-        if size > HEAD_LIMIT:
-            raise _Unfit(431)
-        if hosts != 1 and (hosts or self._parser.get_http_version() == "1.1"):
-            raise _Unfit(400)  # RFC 9112 section 3.2
+        if self._size > HEAD_LIMIT:  # with what came after the head
+            size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
+            if size > HEAD_LIMIT:
+                raise _Unfit(431)
         request = Request(self._parser.get_method(), self._target, self._headers)
         request.isLocal = self.isLocal
+        fields = request.fields
+        length = int(fields.get(b"content-length") or 0)
+        isAsking = b"expect" in fields
+        if fields.get(b"host") is None and (
+            b"host" in fields or self._parser.get_http_version() == "1.1"
+        ):
+            raise _Unfit(400)  # RFC 9112 section 3.2
         self._request = request
         self._size = 0
         refusal = request.refusal = self.server.begin(self, request)
@@ -291,7 +300,7 @@ class _Connection(TwistedProtocol):
         self.answering = None
         server = self.server
         isLast = response.isLast or not request.isKept or server.isStopping
-        self.transport.write(server.encode(response, isLast, request.method == b"HEAD"))
+        writeNow(self.transport, server.encode(response, isLast, request.method == b"HEAD"))
         self.lastActive = server.reactor.seconds()
         if isLast:
             self.close()

@@ -339,7 +339,7 @@ class PageTests(VirtualTestCase):
         """An Origin is a page's, whatever it says."""
         for value in (b"https://evil.example", b"null", b"", b"http://127.0.0.1"):
             for isLocal in (True, False):
-                self.assertTrue(comesFromPage([(b"host", b"a"), (b"origin", value)], isLocal))
+                self.assertTrue(comesFromPage({b"host": b"a", b"origin": value}, isLocal))
 
     def test_host(self) -> None:
         """On loopback, a name that is not this machine's was made to lead there."""
@@ -355,7 +355,7 @@ class PageTests(VirtualTestCase):
             b"[::1]",
             b"[::ffff:127.0.0.1]",
         ):
-            self.assertFalse(comesFromPage([(b"host", host)], True), host)
+            self.assertFalse(comesFromPage({b"host": host}, True), host)
         for host in (
             b"evil.example",
             b"evil.example:7771",
@@ -369,9 +369,9 @@ class PageTests(VirtualTestCase):
             b"",
             b"\xff",
         ):
-            self.assertTrue(comesFromPage([(b"host", host)], True), host)
-            self.assertFalse(comesFromPage([(b"host", host)], False), host)
-        self.assertFalse(comesFromPage([], True))
+            self.assertTrue(comesFromPage({b"host": host}, True), host)
+            self.assertFalse(comesFromPage({b"host": host}, False), host)
+        self.assertFalse(comesFromPage({}, True))
 
     def test_loopback(self) -> None:
         """With TLS, or elsewhere, a page cannot do that."""

@@ -460,8 +460,8 @@ def _judge(head: bytes, isLocal: bool) -> tuple[int, bytes, Connection | None]:
         handshake.receive_data(head)
         request = next(handshake.events())
         assert isinstance(request, Request)
-        headers = [(name.lower(), value) for name, value in request.extra_headers]
-        if comesFromPage([*headers, (b"host", request.host.encode("latin-1"))], isLocal):
+        fields = {name.lower(): value for name, value in request.extra_headers}
+        if comesFromPage(fields | {b"host": request.host.encode("latin-1")}, isLocal):
             return 403, b"", None
         chosen = _SUBPROTOCOL if _SUBPROTOCOL in request.subprotocols else None
         answer = handshake.send(AcceptConnection(subprotocol=chosen))
