@@ -9,7 +9,9 @@ import gc
 import json
 import platform
 from collections.abc import Callable
+from cProfile import Profile
 from dataclasses import asdict, dataclass
+from pstats import Stats
 from statistics import median
 from time import process_time
 
@@ -53,19 +55,52 @@ class Options:
 
     isJson: bool
     isSmoke: bool
+    isProfile: bool = False
 
     def count(self, full: int, smoke: int) -> int:
         """How often something is done."""
         return smoke if self.isSmoke else full
 
 
-def readOptions(description: str) -> Options:
-    """Read the command line."""
+def readOptions(description: str, *, hasProfile: bool = False) -> Options:
+    """Read the command line; some tell where the time goes, too."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print a list of figures")
     parser.add_argument("--smoke", action="store_true", help="a short run")
+    if hasProfile:
+        parser.add_argument("--profile", action="store_true", help="tell where the time goes")
     arguments = parser.parse_args()
-    return Options(arguments.json, arguments.smoke)
+    return Options(arguments.json, arguments.smoke, hasProfile and arguments.profile)
+
+
+def shares(profile: Profile) -> list[tuple[str, float, float]]:
+    """Where a profile's time went, by folders of modules: each part in %, and its calls in %."""
+    found: dict[str, list[float]] = {}
+    for (path, _, name), (_, calls, seconds, _, _) in Stats(profile).stats.items():  # type: ignore[attr-defined]
+        if name in _WAITING:
+            continue
+        parts = path.split("/")
+        place = "C" if path == "~" else parts[-2] if len(parts) > 1 else path
+        for root in ("txilpstream", "twisted"):
+            if root in parts[:-1]:
+                inner = parts[len(parts) - parts[::-1].index(root) : -1]
+                place = ".".join([root, *inner])
+        each = found.setdefault(place, [0.0, 0.0])
+        each[0] += seconds
+        each[1] += calls
+    whole = [sum(column) for column in zip(*found.values(), strict=True)]
+    return sorted(
+        ((k, 100 * v[0] / whole[0], 100 * v[1] / whole[1]) for k, v in found.items()),
+        key=lambda share: -share[1],
+    )
+
+
+_WAITING = (
+    "<method 'poll' of 'select.epoll' objects>",
+    "<method 'readline' of '_io.TextIOWrapper' objects>",
+    "<built-in method time.sleep>",
+)
+"""What takes time and no processor."""
 
 
 def processorTime(function: Callable[[], object]) -> float:

@@ -209,22 +209,19 @@ class _Connection(Protocol):
         """A header, or a trailer, which means nothing here."""
         if self._inBody:
             return
-        name = name.lower()
-        self._headers.append((name, value))
-        if name == b"content-length":
-            self._hasLength = True
-            self._answered = int(value)
-        elif name == b"transfer-encoding":
-            self._hasLength = True
-        elif name == b"keep-alive" and (found := _TIMEOUT.search(value)) is not None:
-            self._keepTime = min(int(found[1]) - 1.0, LONGEST_KEEP_TIME)
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is here: what announces too much is not waited for."""
         self._inBody = True
-        if self._answered > self._limit:
+        fields = dict(self._headers)
+        length = fields.get(b"content-length")
+        self._hasLength = length is not None or b"transfer-encoding" in fields
+        found = _TIMEOUT.search(fields.get(b"keep-alive", b""))
+        if found is not None:
+            self._keepTime = min(int(found[1]) - 1.0, LONGEST_KEEP_TIME)
+        if length is not None and int(length) > self._limit:
             raise _TooLong
-        self._answered = 0
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""

@@ -22,6 +22,7 @@ from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Protocol
 
+from OpenSSL.SSL import Error as SSLError
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -35,6 +36,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import LoopingCall
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -77,6 +79,9 @@ STOP_TIME: Final = 5.0
 
 EMFILE_INTERVAL: Final = 60.0
 """Seconds between two lines in the log on connections that the system refuses."""
+
+_RECORD: Final = 2**14
+"""Octets that TLS takes at once."""
 
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
 """A C{Host} header: an address in brackets, or what needs none, and a port."""
@@ -147,8 +152,17 @@ def writeNow(transport: Any, data: bytes) -> None:
     """
     Write what is to leave at once, as far as the system takes it.
 
-    A transport writes in the next turn of the reactor, which costs more than the packet does.
+    A transport writes in the next turn of the reactor, which costs more than the packet does. What
+    is written by this does not mix with what is written otherwise before it left.
     """
+    if isinstance(transport, TLSMemoryBIOProtocol) and len(data) <= _RECORD:
+        try:
+            tls = transport.getHandle()
+            tls.send(data)
+            data = tls.bio_read(2 * _RECORD)
+            transport = transport.transport
+        except SSLError:  # for Twisted to find, or to wait for
+            pass
     if unsent(transport) == 0 and transport.connected:
         sent = transport.writeSomeData(data)
         if sent == len(data):

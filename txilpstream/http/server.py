@@ -369,7 +369,6 @@ class HTTPServer(Listener):
         requestTime: float = 15.0,
         idleTime: float = 60.0,
         bodyLimit: int = 40_000,
-        name: str = "",
         wallClock: Callable[[], float] = time.time,
     ) -> None:
         """
@@ -377,7 +376,6 @@ class HTTPServer(Listener):
         @param requestTime: seconds from the first octet of a request to its last.
         @param idleTime: seconds that a connection may be silent between requests.
         @param bodyLimit: octets of a request's body.
-        @param name: what responses say in C{Server}; nothing by default.
         @param wallClock: seconds since the epoch, for the C{Date} of responses.
         @raise LocalError: if a limit is not a number of its kind.
         """
@@ -387,7 +385,6 @@ class HTTPServer(Listener):
         self.bodyLimit = checkAmount("bodyLimit", bodyLimit, minimum=1)
         self._begin: Any = getattr(resource, "begin", lambda request: None)
         self._respond = resource.respond
-        self._name = b"Server: %b\r\n" % name.encode("ascii") if name else b""
         self._wallClock = wallClock
         self._heads: dict[Any, bytes] = {}
 
@@ -446,5 +443,5 @@ class HTTPServer(Listener):
     def looked(self) -> None:
         """Write what all responses of the next second have in common."""
         date = formatdate(self._wallClock(), usegmt=True).encode("ascii")
-        self._common = b"%bDate: %b" % (self._name, date)
+        self._common = b"Date: %b" % date
         self._heads.clear()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import strategies as st
-from OpenSSL import SSL
 from twisted.internet import reactor as installed
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, serverFromString
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
 
 from txilpstream.http.client import (
     ANSWER_LIMIT,
@@ -37,6 +28,7 @@ from txilpstream.http.client import (
     fetch,
 )
 from txilpstream.http.url import URL, readHTTPURL
+from txilpstream.test.support.certificates import makePEM, serverCertificate
 from txilpstream.test.support.httppeers import Transport, chunked, connect, makeResponse
 from txilpstream.test.support.strategies import forAll
 
@@ -384,11 +376,10 @@ class FetchTests(TestCase):
     async def test_certificate(self) -> None:
         """Over https, a certificate that nobody vouches for is refused."""
         reactor: Any = installed
-        path = Path(self.mktemp())
-        path.write_bytes(selfSigned())
         factory: Any = Factory.forProtocol(Protocol)
         factory.noisy = False
-        port = reactor.listenSSL(0, factory, ServerContext(path), interface="127.0.0.1")
+        options = serverCertificate(makePEM()).options()
+        port = reactor.listenSSL(0, factory, options, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         url = readHTTPURL(f"https://127.0.0.1:{port.getHost().port}/", False)
         error: Any = await self.assertFailure(fetch(installed, url, {}, limit=4), FetchError)
@@ -401,42 +392,6 @@ class FetchTests(TestCase):
         error: Any = await self.assertFailure(fetch(installed, secure, {}, limit=4), FetchError)
         self.assertIn("SSL", str(error))
         await self.whenLost
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerContext:
-    """A key and a certificate from one file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """Show them."""
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate_file(self.path)
-        context.use_privatekey_file(self.path)
-        return SSL.Connection(context, None)
-
-
-def selfSigned() -> bytes:
-    """A key and a certificate that it signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    begin = datetime.datetime(2020, 1, 1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(HOST)]), critical=False)
-        .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 class Closing(Protocol):

@@ -136,5 +136,4 @@ class PrepareServer(HTTPServer):
         @param admit: see L{PrepareResource}.
         @param limits: see L{HTTPServer}.
         """
-        resource = PrepareResource(reactor, admit)
-        super().__init__(reactor, endpoint, resource, name="ilp", **limits)
+        super().__init__(reactor, endpoint, PrepareResource(reactor, admit), **limits)

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint, wrapClientTLS
-from twisted.internet.ssl import (
-    Certificate,
-    PrivateCertificate,
-    optionsForClientTLS,
-    trustRootFromCertificates,
-)
 from twisted.trial.unittest import TestCase
 
 from txilpstream.errors import ConnectionEnded
 from txilpstream.plugins.btp.client import BTPClientPlugin
 from txilpstream.plugins.btp.server import BTPServer, BTPServerPlugin
-
-
-def makeCertificate() -> PrivateCertificate:
-    """A certificate of C{localhost} that nobody signed but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem = private + certificate.public_bytes(Encoding.PEM)
-    loaded: PrivateCertificate = PrivateCertificate.loadPEM(pem)
-    return loaded
+from txilpstream.test.support.certificates import makePEM, serverCertificate, trusting
 
 
 class TLSTests(TestCase):
@@ -57,10 +24,11 @@ class TLSTests(TestCase):
         """Begin to listen, with an echo in capitals."""
         from twisted.internet import reactor
 
-        self.certificate = makeCertificate()
+        self.pem = makePEM()
         far = BTPServerPlugin(reactor)
         far.registerDataHandler(bytes.upper)
-        endpoint = SSL4ServerEndpoint(reactor, 0, self.certificate.options(), interface="127.0.0.1")
+        options = serverCertificate(self.pem).options()
+        endpoint = SSL4ServerEndpoint(reactor, 0, options, interface="127.0.0.1")
         self.server = BTPServer(reactor, endpoint, lambda account, token: far)
         await self.server.start()
         port: Any = self.server.port
@@ -71,9 +39,8 @@ class TLSTests(TestCase):
         from twisted.internet import reactor
 
         port = await self.listen()
-        root = trustRootFromCertificates([Certificate.loadPEM(self.certificate.dumpPEM())])
         endpoint = wrapClientTLS(
-            optionsForClientTLS("localhost", trustRoot=root),
+            trusting(self.pem).creatorForNetloc(b"localhost", port),
             HostnameEndpoint(reactor, "127.0.0.1", port),
         )
         near = BTPClientPlugin(reactor, f"btp+wss://:t@localhost:{port}", endpoint=endpoint)

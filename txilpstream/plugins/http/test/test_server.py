@@ -110,7 +110,6 @@ class AnswerTests(ServerTestCase):
         self.assertEqual(
             response.headers,
             {
-                "server": "ilp",
                 "date": "Tue, 14 Nov 2023 22:13:20 GMT",
                 "content-type": "application/octet-stream",
                 "content-length": str(len(FULFILL)),
