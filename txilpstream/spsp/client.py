@@ -33,7 +33,6 @@ __all__ = [
     "CONTENT_TYPE",
     "TIMEOUT",
     "SPSPCache",
-    "WebAgent",
     "checkPointer",
     "checkTimeout",
     "lifetimeOf",

@@ -33,8 +33,7 @@ from txilpstream.test.support.virtual import (
 HOUSE: Final = Path(txilpstream.__file__).parent
 
 REAL: Final = {
-    "plugins/btp/test/test_tls.py": "certificates for real sockets are good from now on",
-    "plugins/http/test/test_plugin.py": "certificates for real sockets are good from now on",
+    "plugins/http/test/test_plugin.py": "certificates for real sockets are good from now on"
 }
 """Files in which the machine's clock is read, and why."""
 
