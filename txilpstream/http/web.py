@@ -9,12 +9,11 @@ in the place of our client.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
@@ -27,7 +26,7 @@ from txilpstream.http.listener import isOnLoopback
 from txilpstream.http.server import IResource, Request, Response
 from txilpstream.http.url import URL, isInside
 
-__all__ = ["WebAgent", "WebResource", "fetchBy"]
+__all__ = ["WebResource", "fetchBy"]
 
 
 def _pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -97,16 +96,7 @@ def _write(request: Any, response: Response) -> None:
     request.finish()
 
 
-class WebAgent(Protocol):
-    """What provides Twisted's C{IAgent}, as a type checker sees it."""
-
-    def request(
-        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None, /
-    ) -> Deferred[Any]:
-        """As of C{IAgent}."""
-
-
-class _Body(TwistedProtocol):
+class _Body(Protocol):
     """Reads a body, and hangs up when it is too long or nobody waits."""
 
     transport: Any
@@ -140,7 +130,7 @@ class _Body(TwistedProtocol):
 
 
 def fetchBy(
-    agent: WebAgent, url: URL, headers: Mapping[str, str], *, limit: int, mayBeInside: bool = True
+    agent: Any, url: URL, headers: Mapping[str, str], *, limit: int, mayBeInside: bool = True
 ) -> Deferred[Answer]:
     """
     As L{fetch <txilpstream.http.client.fetch>}, with somebody's agent, who alone knows to which
@@ -151,7 +141,7 @@ def fetchBy(
     return Deferred.fromCoroutine(_fetchBy(agent, url, headers, limit))
 
 
-async def _fetchBy(agent: WebAgent, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
+async def _fetchBy(agent: Any, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
     wanted = Headers({name: [value] for name, value in headers.items()})
     try:
         response = await agent.request(b"GET", url.uri.encode("ascii"), wanted, None)

@@ -16,9 +16,8 @@ from twisted.python.failure import Failure
 
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError, wrongType
-from txilpstream.http.web import WebAgent
 from txilpstream.interfaces import AnyPlugin, AnyReactor
-from txilpstream.spsp.client import TIMEOUT, checkPointer, resolve
+from txilpstream.spsp.client import TIMEOUT, WebAgent, checkPointer, resolve
 from txilpstream.transport.account import Account, accountFor
 from txilpstream.transport.connection import StreamConnection
 

@@ -16,13 +16,13 @@ from twisted.internet.defer import Deferred
 from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import LocalError, checkKind, checkSeconds
-from txilpstream.http.web import WebAgent
 from txilpstream.interfaces import AnyReactor, PaymentResult
 from txilpstream.payments.parties import CLOSE_TIMEOUT, Destination, Parties, Source
 from txilpstream.payments.payer import Payer
 from txilpstream.payments.state import SPARE, PaymentState
 from txilpstream.payments.terms import ONE_PERCENT, Terms
 from txilpstream.session.configuration import configure
+from txilpstream.spsp.client import WebAgent
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.connection import StreamConnection
 

@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred
 
 from txilpstream.amounts import U64_MAX, Asset, Ratio
 from txilpstream.errors import ConnectionEnded, LocalError, checkSeconds
-from txilpstream.http.web import WebAgent
 from txilpstream.interfaces import AnyReactor, PaymentError, PaymentResult
 from txilpstream.payments.parties import Destination, Parties, Source
 from txilpstream.payments.terms import ONE_PERCENT, Terms
 from txilpstream.session.events import RateLearned
+from txilpstream.spsp.client import WebAgent
 from txilpstream.transport.client import StreamClient
 from txilpstream.transport.connection import StreamConnection
 

@@ -13,7 +13,7 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,7 +25,7 @@ from txilpstream.crypto.credentials import Credentials
 from txilpstream.errors import ConnectionEnded, DecodeError, LocalError, checkKind, wrongType
 from txilpstream.http.client import Answer, AnswerTooLong, FetchError, fetch
 from txilpstream.http.url import isInside, isLoopback
-from txilpstream.http.web import WebAgent, fetchBy
+from txilpstream.http.web import fetchBy
 from txilpstream.interfaces import AnyReactor, Reactor
 from txilpstream.spsp.pointers import placeOf, pointerToURL, shown
 
@@ -33,6 +33,7 @@ __all__ = [
     "CONTENT_TYPE",
     "TIMEOUT",
     "SPSPCache",
+    "WebAgent",
     "checkPointer",
     "checkTimeout",
     "lifetimeOf",
@@ -53,6 +54,15 @@ MOST_REDIRECTS: Final = 5
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CONTENT_TYPES: Final = frozenset({CONTENT_TYPE, "application/json"})
+
+
+class WebAgent(Protocol):
+    """What provides Twisted's C{IAgent}, as a type checker sees it."""
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None, /
+    ) -> Deferred[Any]:
+        """As of C{IAgent}."""
 
 
 def resolve(
