@@ -158,9 +158,10 @@ class _Connection(Protocol):
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
-        """Let requests come."""
-        self.isReady = True
-        self._client.opened(self)
+        """Let requests come, unless whoever is there is not who should be."""
+        if not self.transport.disconnecting:
+            self.isReady = True
+            self._client.opened(self)
 
     def serve(self, exchange: Exchange) -> None:
         """Write a request: it is in doubt from here on."""

@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final, Protocol
 
 from OpenSSL.SSL import Error as SSLError
+from twisted import version as TWISTED  # type: ignore[attr-defined]
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -38,7 +39,7 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from txilpstream.amounts import checkAmount
 from txilpstream.errors import LocalError
@@ -53,6 +54,7 @@ except ImportError:  # there is no such limit on Windows
 
 __all__ = [
     "MOST_CONNECTIONS",
+    "NEGOTIATES",
     "STOP_TIME",
     "Client",
     "Listener",
@@ -79,6 +81,10 @@ STOP_TIME: Final = 5.0
 
 EMFILE_INTERVAL: Final = 60.0
 """Seconds between two lines in the log on connections that the system refuses."""
+
+NEGOTIATES: Final = TWISTED.major == "NEXT" or TWISTED.major >= 26
+"""Whether clients are told what is spoken. Before, Twisted takes those who offer something without
+that, and with that refuses all but the first of them where pyOpenSSL is newer than it."""
 
 _RECORD: Final = 2**14
 """Octets that TLS takes at once."""
@@ -155,6 +161,8 @@ def writeNow(transport: Any, data: bytes) -> None:
     A transport writes in the next turn of the reactor, which costs more than the packet does. What
     is written by this does not mix with what is written otherwise before it left.
     """
+    if transport.disconnecting:
+        return  # such as one whose peer has shown another certificate than it should
     if isinstance(transport, TLSMemoryBIOProtocol) and len(data) <= _RECORD:
         try:
             tls = transport.getHandle()
@@ -226,12 +234,12 @@ class Client(Protocol):
         """Lose it at once."""
 
 
-@implementer(IProtocolNegotiationFactory)
 class Listener(ServerFactory):
     """
     Listens, and bounds what comes: the base of servers of HTTP and of WebSockets.
 
-    A subclass makes protocols, which call L{join}, L{own} and L{forget}.
+    A subclass makes protocols, which call L{join} when they are connected, L{own}, and L{forget}
+    when they are so no more.
 
     @ivar port: where it listens, or None.
     @ivar connections: all that are open, from the oldest to the newest.
@@ -461,3 +469,7 @@ class Listener(ServerFactory):
         if not self.connections and self._sweeping.running:
             self._sweeping.stop()
         self._checkStopped()
+
+
+if NEGOTIATES:
+    classImplements(Listener, IProtocolNegotiationFactory)

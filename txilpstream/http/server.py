@@ -170,7 +170,8 @@ class _Connection(TwistedProtocol):
         self._held = b""
 
     def connectionMade(self) -> None:
-        """Find out where it leads to."""
+        """Count among the server's connections."""
+        self.server.join(self)
         setNoDelay(self.transport)
         self.isLocal = isOnLoopback(self.transport)
 
@@ -390,9 +391,7 @@ class HTTPServer(Listener):
 
     def makeProtocol(self) -> _Connection:
         """Make what takes requests."""
-        connection = _Connection(self)
-        self.join(connection)
-        return connection
+        return _Connection(self)
 
     # --- What is answered ----------------------------------------------------------------------
 

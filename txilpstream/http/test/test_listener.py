@@ -20,12 +20,12 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 from zope.interface import directlyProvides
-from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
 from txilpstream.http import listener
 from txilpstream.http.listener import (
     MOST_CONNECTIONS,
+    NEGOTIATES,
     Listener,
     comesFromPage,
     isOnLoopback,
@@ -46,6 +46,10 @@ class Guest(Protocol):
 
     def __init__(self, door: Door) -> None:
         self.door = door
+
+    def connectionMade(self) -> None:
+        """Be counted."""
+        self.door.join(self)
 
     def isOverdue(self, now: float) -> bool:
         """Whether it was silent for ten seconds."""
@@ -68,9 +72,7 @@ class Door(Listener):
 
     def makeProtocol(self) -> Guest:
         """Make one."""
-        guest = Guest(self)
-        self.join(guest)
-        return guest
+        return Guest(self)
 
 
 class DoorTestCase(VirtualTestCase):
@@ -94,6 +96,7 @@ class DoorTestCase(VirtualTestCase):
         """One comes in; None if it is not let in."""
         guest = door.buildProtocol(None)
         if guest is not None:
+            guest.makeConnection(StringTransport())
             guest.lastActive = self.clock.seconds()
             if owner is not None and not door.own(guest, owner):
                 guest.abort()
@@ -164,7 +167,7 @@ class ShareTests(DoorTestCase):
         door = self.open(8, share=2)
         for _ in range(2):
             self.enter(door, "a", isBusy=True)
-        guest = door.buildProtocol(None)
+        guest = self.enter(door)
         self.assertFalse(door.own(guest, "a"))
         self.assertIsNone(guest.owner)
         self.assertEqual(self.count(door, "a"), 2)
@@ -205,10 +208,18 @@ class ShareTests(DoorTestCase):
         self.successResultOf(stopped)
 
     def test_interface(self) -> None:
-        """Whoever negotiates with TLS is told what is spoken."""
+        """Whoever negotiates with TLS is told what is spoken, where Twisted can."""
         door = self.open()
-        verifyObject(IProtocolNegotiationFactory, door)
         self.assertEqual(door.acceptableProtocols(), [b"http/1.1"])
+        isTold = IProtocolNegotiationFactory.providedBy(door)
+        self.assertEqual(isTold, NEGOTIATES)
+
+    def test_neverConnected(self) -> None:
+        """What TLS could not make a connection of takes no place."""
+        door = self.open(1)
+        for _ in range(3):
+            self.assertIsNotNone(door.buildProtocol(None))
+        self.assertEqual(door.connections, {})
 
 
 class DescriptorTests(DoorTestCase):

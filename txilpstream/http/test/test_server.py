@@ -10,10 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
-from zope.interface.verify import verifyObject
 
 from txilpstream.errors import LocalError
 from txilpstream.http.server import HEAD_LIMIT, HTTPServer, Request, Response
@@ -377,11 +375,6 @@ class ResponseTests(ServerTestCase):
         self.assertEqual(self.replies(self.open(GET + b"\r\n"))[0].status, 500)
         self.assertNotIn("sesame", repr(self.events))
         self.assertEqual(len(self.events), 1)
-
-    def test_negotiated(self) -> None:
-        """Clients that negotiate a protocol are told which it is (ALPN)."""
-        verifyObject(IProtocolNegotiationFactory, self.endpoint.factory)
-        self.assertEqual(self.endpoint.factory.acceptableProtocols(), [b"http/1.1"])
 
 
 class ShareTests(ServerTestCase):

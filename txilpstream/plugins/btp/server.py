@@ -182,9 +182,7 @@ class BTPServer(Listener):
 
     def makeProtocol(self) -> ServerWebSocket:
         """Make what shakes hands, for a peer that has to log in."""
-        login = _Login(self)
-        self.join(login)
-        return login.socket
+        return _Login(self).socket
 
 
 class _Login:
@@ -207,6 +205,7 @@ class _Login:
             self,
             maximumMessage=AUTHENTICATION_LIMIT,
             handshakeTime=server.authenticationTime,
+            whenMade=lambda: server.join(self),
         )
         self.socket.whenLost().addCallback(lambda _: server.forget(self))
 

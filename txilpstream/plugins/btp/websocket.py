@@ -140,16 +140,19 @@ class WebSocket(protocol.Protocol):
         *,
         maximumMessage: int = MAXIMUM_MESSAGE,
         handshakeTime: float = HANDSHAKE_TIME,
+        whenMade: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param maximumMessage: octets of a message that is taken.
         @param handshakeTime: seconds until the handshake must be over.
+        @param whenMade: is called when there is a connection, before the handshake.
         """
         self.owner = owner
         self.maximumMessage = maximumMessage
         self.isOpen = False
         self.isFull = False
         self._handshakeTime = handshakeTime
+        self._whenMade = whenMade
         self._state = _SHAKING
         self._head = bytearray()
         self._connection: Connection | None = None
@@ -165,6 +168,7 @@ class WebSocket(protocol.Protocol):
 
     def connectionMade(self) -> None:
         """Begin: small packets leave at once, and the handshake has its time."""
+        self._whenMade()
         setNoDelay(self.transport)
         self.transport.registerProducer(self, True)
         self._timer.set(self._handshakeTime)
