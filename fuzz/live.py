@@ -1,5 +1,5 @@
 """
-The layers that live: a session, a server, sockets of BTP and HTTP, made anew for each input.
+The layers that live: a session, a server, a socket of BTP, made anew for each input.
 
 What they may raise is nothing. What they credit is what they fulfilled, with a preimage that fits.
 """
@@ -21,13 +21,11 @@ from wsproto.events import BytesMessage, Ping, Request, TextMessage
 from txilpstream.crypto.keys import SessionKeys, conditionOf
 from txilpstream.plugins.btp.link import BTPLink
 from txilpstream.plugins.btp.websocket import ServerWebSocket
-from txilpstream.plugins.http.server import PrepareServer
 from txilpstream.plugins.memory import memoryPair
 from txilpstream.session.configuration import SessionConfiguration
 from txilpstream.session.events import MoneyReceived, StreamOpened
 from txilpstream.session.session import Session
 from txilpstream.test.support.connected import Recorder, Recorders
-from txilpstream.test.support.httppeers import Answerer, Endpoint, connect, makeRequest
 from txilpstream.test.support.sockets import Owner, RawTransport
 from txilpstream.transport.account import Account
 from txilpstream.transport.server import StreamServer
@@ -192,32 +190,6 @@ def checkWebSocket(octets: bytes) -> None:
     require(not clock.getDelayedCalls(), "a timer is left")
 
 
-def checkHTTP(octets: bytes) -> None:
-    """A client of ILP over HTTP says anything; the server answers or closes, and keeps nothing."""
-    clock = Clock()
-    answerer = Answerer()
-    server = PrepareServer(
-        clock,
-        Endpoint(),
-        lambda token: answerer if token == "token" else None,
-        wallClock=lambda: NOW,
-    )
-    server.start()
-    channel = server.buildProtocol(None)
-    transport = connect(clock, channel)
-    middle = len(octets) // 2
-    channel.dataReceived(octets[:middle])
-    channel.dataReceived(octets[middle:])
-    clock.advance(0.1)
-    require(len(transport.value()) < 20 * len(octets) + 2000, "it answers with much more")
-    require(len(answerer.asked) <= len(octets) // 40, "it was asked more than it was sent")
-    if server.connections:
-        channel.connectionLost(Failure(ConnectionDone()))
-    server.stop()
-    clock.advance(0.1)
-    require(not server.connections, "a connection is kept")
-
-
 _HEARD: Final = (FRAMES[:7], FRAMES[7:11], FRAMES[11:], FRAMES[1:7] + FRAMES[8:])
 """The frames of answers."""
 
@@ -233,16 +205,6 @@ LIVE: Final = (
             _frames(TextMessage("text")),
         ],
         checkWebSocket,
-        (),
-    ),
-    Layer(
-        "http",
-        [
-            makeRequest(ILP[0], token="token") + makeRequest(ILP[1], token="token"),
-            makeRequest(ILP[0], "Transfer-Encoding: chunked", length=None, token="token"),
-            makeRequest(token="wrong"),
-        ],
-        checkHTTP,
         (),
     ),
 )

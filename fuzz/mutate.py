@@ -16,12 +16,13 @@ from time import monotonic
 from typing import Final
 
 from fuzzing import Log, Memory, mutated, parserFor, playAll, report
+from httplayers import HTTP
 from layers import CODECS, Layer
 from live import LIVE
 from statelesslayers import STATELESS
 from tokenlayers import TOKEN_LAYERS
 
-LAYERS: Final = {each.name: each for each in (*CODECS, *TOKEN_LAYERS, *LIVE, *STATELESS)}
+LAYERS: Final = {each.name: each for each in (*CODECS, *TOKEN_LAYERS, *LIVE, *HTTP, *STATELESS)}
 """All of them, by name."""
 
 

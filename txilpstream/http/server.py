@@ -249,9 +249,10 @@ class _Connection(TwistedProtocol):
         fields = request.fields
         length = int(fields.get(b"content-length") or 0)
         isAsking = b"expect" in fields
-        if fields.get(b"host") is None and (
-            b"host" in fields or self._parser.get_http_version() == "1.1"
-        ):
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise _Unfit(505)
+        if fields.get(b"host") is None and (b"host" in fields or version == "1.1"):
             raise _Unfit(400)  # RFC 9112 section 3.2
         self._request = request
         self._size = 0

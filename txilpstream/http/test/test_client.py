@@ -30,6 +30,7 @@ from txilpstream.http.client import (
 from txilpstream.http.url import URL, readHTTPURL
 from txilpstream.test.support.certificates import makePEM, serverCertificate
 from txilpstream.test.support.httppeers import Transport, chunked, connect, makeResponse
+from txilpstream.test.support.smuggling import ANSWERS
 from txilpstream.test.support.strategies import forAll
 
 HOST = ip_address("127.0.0.1")
@@ -134,10 +135,7 @@ class AnswerTests(ClientTestCase):
         """What is no answer, or too much of one."""
         for octets in (
             b"nonsense",
-            b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+            *ANSWERS,
             b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
             makeResponse(b"x" * (ANSWER_LIMIT + 1)),
             b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (ANSWER_LIMIT + HEAD_LIMIT),

@@ -17,6 +17,7 @@ from txilpstream.errors import LocalError
 from txilpstream.http.server import HEAD_LIMIT, HTTPServer, Request, Response
 from txilpstream.test.support.httppeers import WALL, Endpoint, Events, Transport, chunked, connect
 from txilpstream.test.support.httppeers import Response as Reply
+from txilpstream.test.support.smuggling import REQUESTS
 from txilpstream.test.support.strategies import forAll
 from txilpstream.test.support.virtual import VirtualTestCase
 
@@ -216,30 +217,11 @@ class StrictTests(ServerTestCase):
 
     def test_refused(self) -> None:
         """Each ends its connection, and no resource sees it."""
-        for octets in (
-            b"GET / HTTP/1.1\nHost: a\n\n",
-            GET + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\nx",
-            GET + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            GET + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
-            GET + b"Transfer-Encoding: identity\r\n\r\n",
-            GET + b"Transfer-Encoding: chunked, identity\r\n\r\n",
-            GET + b"Content-Length: +1\r\n\r\nx",
-            GET + b"Content-Length: 1 1\r\n\r\nx",
-            GET + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
-            GET + b"X: a\r\n folded\r\n\r\n",
-            GET + b"X : a\r\n\r\n",
-            GET + b"X: a\x00b\r\n\r\n",
-            GET + b"X: a\rb\r\n\r\n",
-            b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-            b"get / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/3.1\r\n\r\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"\x16\x03\x01\x02\x00\x01\x00\x01",
-        ):
+        for octets in REQUESTS:
             transport = self.open(octets + GET + b"\r\n")
             self.assertTrue(transport.isEnding, octets)
             answered = [reply.status for reply in self.replies(transport)]
-            self.assertIn(answered, ([400], [405]), octets)
+            self.assertIn(answered, ([400], [405], [505]), octets)
             self.clock.advance(0)
             seen = [request.target for request in self.resource.asked]
             self.assertEqual(seen, [], octets)
@@ -255,19 +237,6 @@ class StrictTests(ServerTestCase):
             (reply,) = self.replies(transport)
             self.assertEqual((reply.status, reply.headers["connection"]), (200, "close"))
             self.assertTrue(transport.isEnding)
-
-    def test_chunks(self) -> None:
-        """Bad chunks."""
-        for chunks in (
-            b"2\nhi\r\n0\r\n\r\n",
-            b"2\r\nhi\n0\r\n\r\n",
-            b"g\r\n",
-            b"-1\r\n",
-            b"2\r\nhi!\r\n",
-        ):
-            transport = self.open(GET + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
-            self.assertEqual(self.replies(transport)[-1].status, 400, chunks)
-            self.assertEqual(self.resource.asked, [])
 
     def test_longHead(self) -> None:
         """A head has its limit, whether it comes at once or without end."""
