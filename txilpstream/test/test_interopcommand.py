@@ -14,7 +14,7 @@ import txilpstream
 
 COMMAND = Path(txilpstream.__file__).resolve().parents[1] / "interop" / "run"
 
-SENTENCE = "interop: node and npm are needed and not found; nothing was tested\n"
+SENTENCE = "interop: node, npm and curl are needed and not all found; nothing was tested\n"
 
 
 class InteropCommandTests(SynchronousTestCase):
@@ -60,3 +60,7 @@ class InteropCommandTests(SynchronousTestCase):
     def test_npmAlone(self) -> None:
         """Without node they could not be run."""
         self.check("npm")
+
+    def test_noCurl(self) -> None:
+        """Without curl the doors could not be called."""
+        self.check("node", "npm")
