@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from OpenSSL.SSL import Error as SSLError
 from twisted import version as TWISTED  # type: ignore[attr-defined]
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -35,7 +36,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import LoopingCall
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -147,7 +147,7 @@ def setNoDelay(transport: Any) -> None:
 
 def unsent(transport: Any) -> int | None:
     """Octets that a transport of TCP, without TLS, still has to write; None of any other."""
-    if not isinstance(transport, Connection) or transport.TLS:
+    if not isinstance(transport, FileDescriptor) or getattr(transport, "TLS", False):
         return None
     # There is no public way to ask.
     waiting: int | None = getattr(transport, "_tempDataLen", None)

@@ -113,6 +113,10 @@ def isProgram(blocks: Sequence[Block]) -> bool:
     return any(PROGRAM in block.text for block in blocks)
 
 
+TWISTED_OWN = "ignore:unclosed file <_io.TextIOWrapper name='/dev/null':ResourceWarning"
+"""What any program gives at its end that ever listened with Twisted."""
+
+
 def runProgram(blocks: Sequence[Block], folder: Path) -> str:
     """
     Put blocks together as a reader would, and run them in a process of their own.
@@ -124,7 +128,7 @@ def runProgram(blocks: Sequence[Block], folder: Path) -> str:
     program.write_text("\n\n".join(block.text for block in blocks), encoding="utf-8")
     path = pathsep.join(filter(None, [str(CHECKOUT), environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "program.py"],
+        [sys.executable, "-W", "error", "-W", TWISTED_OWN, "program.py"],
         capture_output=True,
         text=True,
         timeout=60,
