@@ -111,7 +111,9 @@ class Request:
         if fields is None:
             fields = self._fields = dict(self.headers)
             if len(fields) < len(self.headers):
-                fields |= {name: None for name in fields if len(self.values(name)) > 1}
+                fields.clear()
+                for name, value in self.headers:
+                    fields[name] = None if name in fields else value
         return fields
 
     def value(self, name: bytes) -> bytes | None:
@@ -261,7 +263,7 @@ class _Connection(TwistedProtocol):
         if length > self.server.bodyLimit or (isAsking and refusal is not None):
             self._end(refusal or Response(413))
         elif isAsking:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            writeNow(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
@@ -322,7 +324,7 @@ class _Connection(TwistedProtocol):
     def _end(self, response: Response) -> None:
         """Answer before all is here, and read no more."""
         if not self.isEnding:
-            self.transport.write(self.server.encode(response, True, False))
+            writeNow(self.transport, self.server.encode(response, True, False))
             self.close()
 
     def close(self) -> None:
