@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from socket import MSG_PEEK
 from typing import Any, Final, NamedTuple
 
@@ -78,22 +79,14 @@ class Exchange:
     @ivar waiting: for whoever began it: who waits for what becomes of it.
     """
 
-    __slots__ = (
-        "_connection",
-        "_done",
-        "body",
-        "deadline",
-        "headers",
-        "isComplete",
-        "isWritten",
-        "octets",
-        "problem",
-        "status",
-        "waiting",
-    )
-
+    isWritten = isComplete = False
+    status = 0
+    headers: Headers = ()
+    body = b""
+    problem = ""
     deadline: float
     waiting: Deferred[bytes]
+    _connection: _Connection | None = None
 
     def __init__(self, octets: bytes, done: Callable[[Exchange], None]) -> None:
         """
@@ -101,13 +94,7 @@ class Exchange:
         @param done: takes this, once, when no more will come.
         """
         self.octets = octets
-        self.isWritten = self.isComplete = False
-        self.status = 0
-        self.headers: Headers = ()
-        self.body = b""
-        self.problem = ""
         self._done: Callable[[Exchange], None] | None = done
-        self._connection: _Connection | None = None
 
     def end(self, problem: str = "") -> None:
         """Say that no more will come."""
@@ -142,19 +129,22 @@ class _Connection(Protocol):
     _received = _answered = 0
     _keepTime = KEEP_TIME
 
-    def __init__(self, client: HTTPClient, isSecure: bool) -> None:
+    def __init__(self, client: HTTPClient) -> None:
         self._client = client
         self._limit = client.answerLimit
-        self._isSecure = isSecure
         self._parts: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
         self._parser: Any = HttpResponseParser(self)
 
     def connectionMade(self) -> None:
         """Without TLS this is all there is to wait for."""
-        self._client.connections[self] = None
+        client = self._client
+        client.connections[self] = None
         setNoDelay(self.transport)
-        if not self._isSecure:
+        client.isInside = isInside(getattr(self.transport.getPeer(), "host", ""))
+        if client.isInside and not client.mayBeInside:
+            self.fail("it leads to an address that only this network knows")
+        elif not client.isSecure:
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
@@ -317,18 +307,6 @@ class _Connection(Protocol):
         return left is not None and left >= size
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, client: HTTPClient, isSecure: bool) -> None:
-        self._client = client
-        self._isSecure = isSecure
-
-    def buildProtocol(self, addr: object) -> _Connection:
-        """Make one."""
-        return _Connection(self._client, self._isSecure)
-
-
 class HTTPClient:
     """
     Connections to one place, the one that was used last first.
@@ -359,9 +337,11 @@ class HTTPClient:
         self.tooLong = f"the answer has more than {answerLimit} octets"
         self.connections: dict[_Connection, None] = {}
         self.isInside = False
-        self._mayBeInside = mayBeInside
+        self.mayBeInside = mayBeInside
+        self.isSecure = isSecure
         self._endpoint = endpoint
-        self._factory = _Factory(self, isSecure)
+        self._factory: Any = Factory.forProtocol(partial(_Connection, self))
+        self._factory.noisy = False
         self._idle: list[_Connection] = []
         self._waiting: deque[Exchange] = deque()
         self._dialling: dict[Deferred[Any], None] = {}
@@ -389,11 +369,6 @@ class HTTPClient:
         self._dialling.pop(dialling, None)
         if isinstance(result, Failure):
             self._couldNotOpen(_inWords(result))
-        elif isinstance(result, _Connection):
-            self.isInside = isInside(getattr(result.transport.getPeer(), "host", ""))
-            if self.isInside and not self._mayBeInside:
-                # What it may have been given to write leaves in a later turn of the reactor.
-                result.fail("it leads to an address that only this network knows")
 
     def _couldNotOpen(self, problem: str) -> None:
         """One exchange fewer can be served, unless as many connections come free."""

@@ -68,37 +68,19 @@ class Request:
     @ivar whenGone: for the resource to set: is called if nobody waits for the answer any more.
     """
 
-    __slots__ = (
-        "_fields",
-        "body",
-        "headers",
-        "isKept",
-        "isLocal",
-        "method",
-        "owner",
-        "refusal",
-        "target",
-        "whenGone",
-    )
+    isKept = isLocal = False
+    owner: Hashable | None = None
+    whenGone: Callable[[], object] | None = None
+    refusal: Response | None = None
+    _fields: dict[bytes, bytes | None] | None = None
 
     def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        headers: Headers = (),
-        body: bytes = b"",
-        isLocal: bool = False,
+        self, method: bytes, target: bytes, headers: Headers = (), body: bytes = b""
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
-        self.isLocal = isLocal
-        self.owner: Hashable | None = None
-        self.whenGone: Callable[[], object] | None = None
-        self.refusal: Response | None = None
-        self.isKept = False
-        self._fields: dict[bytes, bytes | None] | None = None
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header, by its name in lower case."""

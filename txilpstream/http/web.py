@@ -56,8 +56,8 @@ class WebResource(Resource):
         path = "/" + "/".join(quote(part, safe="") for part in request.postpath)
         target = path.encode("ascii") + b"?" * (b"?" in request.uri)
         headers = _pairs(request.requestHeaders)
-        isLocal = isOnLoopback(request.transport)
-        asked = Request(request.method, target, headers, content, isLocal)
+        asked = Request(request.method, target, headers, content)
+        asked.isLocal = isOnLoopback(request.transport)
         gone: list[Failure] = []
 
         def lost(reason: Failure) -> None:
