@@ -164,13 +164,13 @@ def writeNow(transport: Any, data: bytes) -> None:
     if transport.disconnecting:
         return  # such as one whose peer has shown another certificate than it should
     if isinstance(transport, TLSMemoryBIOProtocol) and len(data) <= _RECORD:
+        tls = transport.getHandle()
         try:
-            tls = transport.getHandle()
             tls.send(data)
-            data = tls.bio_read(2 * _RECORD)
-            transport = transport.transport
         except SSLError:  # for Twisted to find, or to wait for
-            pass
+            transport.write(data)
+            return
+        data, transport = tls.bio_read(2 * _RECORD), transport.transport
     if unsent(transport) == 0 and transport.connected:
         sent = transport.writeSomeData(data)
         if sent == len(data):

@@ -12,10 +12,17 @@ from typing import Any
 from twisted.internet import reactor as installed
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import (
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    connectProtocol,
+    serverFromString,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import IProtocolNegotiationFactory, ISSLTransport
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
@@ -31,7 +38,9 @@ from txilpstream.http.listener import (
     isOnLoopback,
     raiseDescriptorLimit,
     socketOf,
+    writeNow,
 )
+from txilpstream.test.support.certificates import makePEM, serverCertificate, trusting
 from txilpstream.test.support.httppeers import Endpoint, Events
 from txilpstream.test.support.virtual import VirtualTestCase
 
@@ -341,6 +350,106 @@ class SystemTests(TestCase):
         self.assertIs(socketOf(outer), ours)
         self.assertIsNone(socketOf(StringTransport()))
         self.assertIsNone(socketOf(None))
+
+
+class Sink(Protocol):
+    """Keeps what it hears, and reads when it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.made: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        """Say so."""
+        self.made.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep it."""
+        self.heard.append(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """There is nothing to end any more."""
+        self.lost.callback(None)
+
+    def end(self) -> Deferred[None]:
+        """Be gone."""
+        if not self.lost.called:
+            transport: Any = self.transport
+            transport.abortConnection()
+        return self.lost
+
+
+class WritingTests(TestCase):
+    """What is written at once comes whole, and in its order."""
+
+    async def pair(self, *, isSecure: bool) -> tuple[Any, Sink]:
+        """A transport, and who hears what is written to it."""
+        reactor: Any = installed
+        ours, theirs = Sink(), Sink()
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda _: theirs
+        pem = makePEM()
+        endpoint: Any = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        if isSecure:
+            self.addCleanup(self.flushWarnings)  # Twisted itself uses what pyOpenSSL deprecates
+            options = serverCertificate(pem).options()
+            endpoint = SSL4ServerEndpoint(reactor, 0, options, interface="127.0.0.1")
+        port = await endpoint.listen(factory)
+        self.addCleanup(port.stopListening)
+        number = port.getHost().port
+        place: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", number)
+        if isSecure:
+            place = wrapClientTLS(trusting(pem).creatorForNetloc(b"localhost", number), place)
+        await connectProtocol(place, ours)
+        await theirs.made
+        transport: Any = ours.transport
+        self.addCleanup(ours.end)
+        if isSecure:  # the handshake is over when something has come
+            theirs_: Any = theirs.transport
+            theirs_.write(b"x")
+            while not ours.heard:
+                await deferLater(reactor, 0.01)
+        return transport, theirs
+
+    async def check(self, *, isSecure: bool) -> None:
+        """Small and large, and more than the system takes."""
+        transport, theirs = await self.pair(isSecure=isSecure)
+        parts = [b"a" * 10, b"b" * 40_000, b"c", b"d" * 3_000_000, b"e" * 16_384]
+        reading: Any = theirs.transport
+        reading.pauseProducing()
+        for part in parts[:4]:
+            writeNow(transport, part)
+            await deferLater(installed, 0)
+        writeNow(transport, parts[4])
+        reading.resumeProducing()
+        whole = b"".join(parts)
+        while sum(map(len, theirs.heard)) < len(whole):
+            await deferLater(installed, 0.01)
+        self.assertEqual(b"".join(theirs.heard), whole)
+        transport.loseConnection()
+        writeNow(transport, b"too late")
+        await deferLater(installed, 0.05)
+        self.assertEqual(b"".join(theirs.heard), whole)
+
+    async def test_plain(self) -> None:
+        """Over TCP."""
+        await self.check(isSecure=False)
+
+    async def test_secure(self) -> None:
+        """Over TLS."""
+        await self.check(isSecure=True)
+
+    async def test_lost(self) -> None:
+        """What finds the connection lost is left to the reactor, which ends it."""
+        transport, theirs = await self.pair(isSecure=False)
+        there: Any = theirs.transport
+        there.abortConnection()
+        await deferLater(installed, 0.05)
+        for _ in range(3):
+            writeNow(transport, b"x")
+        self.assertEqual(theirs.heard, [])
 
 
 class PageTests(VirtualTestCase):

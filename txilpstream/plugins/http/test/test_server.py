@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -350,6 +351,32 @@ class RefusalTests(ServerTestCase):
         for _ in range(100):
             self.ask(makeRequest())
         self.assertEqual(len(self.events), 1)
+
+
+class PageTests(ServerTestCase):
+    """No page in a browser sends packets."""
+
+    def test_origin(self) -> None:
+        """Whatever its origin is, and whether or not it has a token."""
+        for headers in (("Origin: https://evil.example",), ("oRIGIN: null",)):
+            for token in (TOKEN, None):
+                self.assertStatus(403, makeRequest(PREPARE, *headers, token=token))
+        self.assertEqual(self.admitted, [])
+        self.assertEqual(self.alice.asked, [])
+        self.assertEqual(len(self.events), 1)
+        self.assertIn("Host", self.events[0]["log_format"])
+
+    def test_rebound(self) -> None:
+        """On this machine's own address, under a name that a page had lead there."""
+        for host, status in (("evil.example", 403), ("localhost:1", 200), ("[::1]", 200)):
+            transport = self.open()
+            transport.hostAddr = IPv4Address("TCP", "127.0.0.1", 7771)
+            transport.protocol.connectionMade()
+            request = makeRequest().replace(b"Host: test", f"Host: {host}".encode())
+            transport.protocol.dataReceived(request)
+            self.assertEqual(Response(transport.take()).status, status, host)
+            transport.end()
+            self.clock.advance(0)
 
 
 class ConnectionTests(ServerTestCase):
