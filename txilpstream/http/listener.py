@@ -56,7 +56,7 @@ __all__ = [
     "MOST_CONNECTIONS",
     "NEGOTIATES",
     "STOP_TIME",
-    "Client",
+    "IConnection",
     "Listener",
     "comesFromPage",
     "isOnLoopback",
@@ -209,7 +209,7 @@ def _isOurs(header: bytes) -> bool:
     return isLoopback(host) or host.endswith(".localhost")
 
 
-class Client(Protocol):
+class IConnection(Protocol):
     """
     What a L{Listener} knows of a connection.
 
@@ -265,7 +265,7 @@ class Listener(ServerFactory):
         """
         self.reactor = reactor
         self.rareLog = RareLog(reactor, _log)
-        self.connections: dict[Client, None] = {}
+        self.connections: dict[IConnection, None] = {}
         self.port: IListeningPort | None = None
         self.isStopping = False
         self._endpoint = endpoint
@@ -273,8 +273,8 @@ class Listener(ServerFactory):
         if maximumConnections is not None:
             self._maximum = checkAmount("maximumConnections", maximumConnections, minimum=1)
         self._share = None if share is None else checkAmount("share", share, minimum=1)
-        self._strangers: dict[Client, None] = {}
-        self._owned: dict[Hashable, dict[Client, None]] = {}
+        self._strangers: dict[IConnection, None] = {}
+        self._owned: dict[Hashable, dict[IConnection, None]] = {}
         self._count = 0
         self._sweeping = LoopingCall(self._look)
         self._sweeping.clock = reactor
@@ -405,10 +405,10 @@ class Listener(ServerFactory):
         if self._strangers:
             # Strangers hold no money: theirs may be waiting for an answer.
             return self._displace(self._strangers, mayBeBusy=True)
-        most: dict[Client, None] = max(self._owned.values(), key=len, default={})
+        most: dict[IConnection, None] = max(self._owned.values(), key=len, default={})
         return len(most) > 1 and self._displace(most, mayBeBusy=len(most) > self._fairShare())
 
-    def _displace(self, group: dict[Client, None], mayBeBusy: bool) -> bool:
+    def _displace(self, group: dict[IConnection, None], mayBeBusy: bool) -> bool:
         """Lose one of a group, which was idle for the longest; if it may be, one that is busy."""
         idle = [each for each in group if not each.isBusy] if group is not self._strangers else ()
         victim = min(idle, key=lambda each: each.lastActive, default=None)
@@ -424,7 +424,7 @@ class Listener(ServerFactory):
     def _fairShare(self) -> int:
         return self._share or max(1, self.places() // (len(self._owned) + 1))
 
-    def join(self, connection: Client) -> None:
+    def join(self, connection: IConnection) -> None:
         """Take note of a new connection: a stranger's, for whom a place was found."""
         self.connections[connection] = self._strangers[connection] = None
         self._count += 1
@@ -432,7 +432,7 @@ class Listener(ServerFactory):
             self.looked()
             self._sweeping.start(SWEEP_INTERVAL, now=False)
 
-    def own(self, connection: Client, owner: Hashable) -> bool:
+    def own(self, connection: IConnection, owner: Hashable) -> bool:
         """
         Take note of whose a connection is.
 
@@ -453,7 +453,7 @@ class Listener(ServerFactory):
         self.rareLog.warn("connections refused: their owner has too many")
         return False
 
-    def _leave(self, connection: Client) -> None:
+    def _leave(self, connection: IConnection) -> None:
         owner, connection.owner = connection.owner, None
         group = self._strangers if owner is None else self._owned[owner]
         if connection in group:
@@ -462,7 +462,7 @@ class Listener(ServerFactory):
             if owner is not None and not group:
                 del self._owned[owner]
 
-    def forget(self, connection: Client) -> None:
+    def forget(self, connection: IConnection) -> None:
         """Take note that a connection is gone."""
         self.connections.pop(connection, None)
         self._leave(connection)

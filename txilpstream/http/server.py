@@ -40,6 +40,9 @@ HEAD_LIMIT: Final = 16_384
 ANSWER_TIME: Final = 60.0
 """Seconds that an answer may take: no hop holds a packet for more than half of that."""
 
+KEEP_MARGIN: Final = 2
+"""Seconds that a connection is kept for longer than it is said to be."""
+
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -371,6 +374,8 @@ class HTTPServer(Listener):
         self.bodyLimit = checkAmount("bodyLimit", bodyLimit, minimum=1)
         self._begin: Any = getattr(resource, "begin", lambda request: None)
         self._respond = resource.respond
+        # Who knows when a connection ends uses none that is about to.
+        self._keepAlive = b"Keep-Alive: timeout=%d" % max(1, idleTime - KEEP_MARGIN)
         self._wallClock = wallClock
         self._heads: dict[Any, bytes] = {}
 
@@ -417,8 +422,7 @@ class HTTPServer(Listener):
         if head is None:
             lines = [b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b"Status")), self._common]
             lines += [b"%b: %b" % header for header in headers]
-            if isLast:
-                lines.append(b"Connection: close")
+            lines.append(b"Connection: close" if isLast else self._keepAlive)
             head = self._heads[key] = b"\r\n".join(lines)
         if status == 204:
             return head + b"\r\n\r\n"

@@ -113,6 +113,7 @@ class AnswerTests(ServerTestCase):
             {
                 "date": "Tue, 14 Nov 2023 22:13:20 GMT",
                 "content-type": "application/octet-stream",
+                "keep-alive": "timeout=58",
                 "content-length": str(len(FULFILL)),
             },
         )
