@@ -302,7 +302,7 @@ class ResponseTests(ServerTestCase):
         self.assertEqual(
             transport.take(),
             b"HTTP/1.1 200 OK\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\nX-Y: z\r\n"
-            b"Content-Length: 2\r\n\r\nhi",
+            b"Keep-Alive: timeout=58\r\nContent-Length: 2\r\n\r\nhi",
         )
 
     def test_date(self) -> None:
