@@ -373,6 +373,7 @@ class FetchTests(TestCase):
 
     async def test_certificate(self) -> None:
         """Over https, a certificate that nobody vouches for is refused."""
+        self.addCleanup(self.flushWarnings)  # Twisted itself uses what pyOpenSSL deprecates
         reactor: Any = installed
         factory: Any = Factory.forProtocol(Protocol)
         factory.noisy = False
