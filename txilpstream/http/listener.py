@@ -248,6 +248,7 @@ class Listener(ServerFactory):
 
     noisy = False
     _doors: ClassVar[set[Listener]] = set()
+    _refusals: ClassVar[dict[IReactorTime, RareLog]] = {}
 
     def __init__(
         self,
@@ -325,7 +326,8 @@ class Listener(ServerFactory):
             )
         # Twisted writes a line or three for each connection that the system refuses (EMFILE).
         if isinstance(getattr(port, "_logger", None), Logger):
-            log = RareLog(self.reactor, _log, EMFILE_INTERVAL)
+            new = RareLog(self.reactor, _log, EMFILE_INTERVAL)
+            log = self._refusals.setdefault(self.reactor, new)
             text = "connections refused: the process has too many open files (ulimit -n)"
             observer: Any = lambda event: log.warn(text)  # noqa: E731
             port._logger = Logger(observer=observer)  # type: ignore[attr-defined]
