@@ -278,7 +278,12 @@ class _Connection(Protocol):
         """End the connection at once."""
         self._isLost = True
         self.keptUntil = 0.0
-        self.transport.abortConnection()
+        try:
+            self.transport.abortConnection()
+        except Exception:
+            # TLS of Twisted 25.5 fails at some ends without a word, and at all that follows.
+            if self in self._client.connections:
+                self.connectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, or never came to be one."""

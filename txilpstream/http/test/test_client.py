@@ -264,6 +264,19 @@ class WaitingTests(ClientTestCase):
         self.client.abort(second, "again")
         self.assertEqual(self.over, [first, second])
 
+    def test_deadTransport(self) -> None:
+        """A connection whose transport cannot be ended is over when it should be."""
+        exchange, transport = self.ask()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        transport.abortConnection = fail  # type: ignore[method-assign]
+        self.client.abort(exchange, "enough")
+        self.assertEqual(self.over, [exchange])
+        self.assertEqual((exchange.isWritten, exchange.problem), (True, "enough"))
+        self.assertEqual(self.client.connections, {})
+
     def test_stopped(self) -> None:
         """Whatever is under way ends."""
         asked, waiting = self.begin(), self.begin()

@@ -216,6 +216,26 @@ class ShareTests(DoorTestCase):
         self.assertEqual((busy.isGreeted, busy.isGone), (False, True))
         self.successResultOf(stopped)
 
+    def test_deadTransport(self) -> None:
+        """What cannot be ended any more is forgotten, and nothing else is the worse for it."""
+        door = self.open(2)
+        dead, other = self.enter(door), self.enter(door)
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        dead.abort = dead.close = fail
+        self.assertIsNotNone(self.enter(door))
+        self.assertNotIn(dead, door.connections)
+        overdue = self.enter(door)
+        overdue.abort = fail
+        self.clock.pump([1.0] * 12)
+        self.assertTrue(other.isGone)
+        self.assertEqual(door.connections, {})
+        last = self.enter(door)
+        last.close = fail
+        self.successResultOf(door.stop())
+
     def test_interface(self) -> None:
         """Whoever negotiates with TLS is told what is spoken, where Twisted can."""
         door = self.open()
