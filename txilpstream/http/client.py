@@ -59,9 +59,6 @@ servers close after five."""
 FRESH_TIME: Final = 0.05
 """Seconds after an answer in which it is used again without a look: nobody has closed it yet."""
 
-LONGEST_KEEP_TIME: Final = 25.0
-"""Seconds that a connection is kept at most, whatever the other side says."""
-
 _TIMEOUT: Final = re.compile(rb"timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
@@ -116,6 +113,7 @@ class _Connection(Protocol):
 
     @ivar exchange: the one that it serves now, or None.
     @ivar isReady: whether it could serve one.
+    @ivar isLost: whether it was ended, here or there.
     @ivar keptUntil: when it is not to be used any more, in the reactor's seconds.
     @ivar lastUsed: when its last answer came.
     """
@@ -124,7 +122,7 @@ class _Connection(Protocol):
     exchange: Exchange | None = None
     isReady = False
     keptUntil = lastUsed = 0.0
-    _isLost = _isKept = _hasLength = _inBody = False
+    isLost = _isKept = _hasLength = _hasHead = False
     _problem = ""
     _received = _answered = 0
     _keepTime = KEEP_TIME
@@ -159,30 +157,32 @@ class _Connection(Protocol):
         exchange._connection = self
         exchange.isWritten = True
         self._received = 0
+        self._hasHead = False
         writeNow(self.transport, exchange.octets)
 
     def dataReceived(self, data: bytes) -> None:
         """Take octets, unless nobody asked for them or they are too many."""
         exchange = self.exchange
-        if exchange is None or self._isLost:
+        if exchange is None or self.isLost:
             self.abort()
             return
         self._received += len(data)
+        problem = ""
         try:
             if self._received > self._limit + HEAD_LIMIT:
                 raise _TooLong
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self.fail("it answered with another protocol")
+            problem = "it answered with another protocol"
         except (HttpParserError, _TooLong) as error:
             # What was raised from within the parser stands in the context of its error.
-            if isinstance(error, _TooLong) or isinstance(error.__context__, _TooLong):
-                self.fail(self._client.tooLong)
-            else:
-                self.fail("the answer is not HTTP")
-        else:
-            if exchange.isComplete:
-                self._served(exchange)
+            isTooLong = isinstance(error, _TooLong) or isinstance(error.__context__, _TooLong)
+            problem = self._client.tooLong if isTooLong else "the answer is not HTTP"
+        if exchange.isComplete:
+            self._isKept = self._isKept and not problem
+            self._served(exchange)
+        elif problem:
+            self.fail(problem)
 
     # --- What the parser finds -----------------------------------------------------------------
 
@@ -192,25 +192,25 @@ class _Connection(Protocol):
             self._isKept = False
         self._headers = []
         self._parts = []
-        self._hasLength = self._inBody = False
+        self._hasLength = self._hasHead = False
         self._answered = 0
         self._keepTime = KEEP_TIME
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which means nothing here."""
-        if self._inBody:
+        if self._hasHead:
             return
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is here: what announces too much is not waited for."""
-        self._inBody = True
+        self._hasHead = True
         fields = dict(self._headers)
         length = fields.get(b"content-length")
         self._hasLength = length is not None or b"transfer-encoding" in fields
         found = _TIMEOUT.search(fields.get(b"keep-alive", b""))
         if found is not None:
-            self._keepTime = min(int(found[1]) - 1.0, LONGEST_KEEP_TIME)
+            self._keepTime = int(found[1]) - 1.0
         if length is not None and int(length) > self._limit:
             raise _TooLong
 
@@ -227,6 +227,8 @@ class _Connection(Protocol):
         if exchange is not None and not exchange.isComplete and parser.get_status_code() >= 200:
             self._isKept = parser.should_keep_alive() and parser.get_http_version() == "1.1"
             self._take(exchange)
+        else:
+            self._hasHead = False
 
     def _take(self, exchange: Exchange) -> None:
         exchange.status = self._parser.get_status_code()
@@ -257,7 +259,7 @@ class _Connection(Protocol):
             exchange.end(problem)
 
     def _noteStatus(self, exchange: Exchange) -> None:
-        if self._inBody and self._parser is not None:
+        if self._hasHead and self._parser is not None:
             exchange.status = self._parser.get_status_code()
 
     def isClosed(self) -> bool:
@@ -276,7 +278,7 @@ class _Connection(Protocol):
 
     def abort(self) -> None:
         """End the connection at once."""
-        self._isLost = True
+        self.isLost = True
         self.keptUntil = 0.0
         try:
             self.transport.abortConnection()
@@ -288,10 +290,10 @@ class _Connection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, or never came to be one."""
         exchange, self.exchange = self.exchange, None
-        self._isLost = True
+        self.isLost = True
         if exchange is not None:
             self._noteStatus(exchange)
-            if self._inBody and not self._hasLength and reason.check(ConnectionDone):
+            if self._hasHead and not self._hasLength and reason.check(ConnectionDone):
                 self._take(exchange)  # without a length, an answer ends with its connection
             elif self._received:
                 exchange.problem = "the answer did not come to its end"
@@ -305,7 +307,8 @@ class _Connection(Protocol):
 
     def _hasWrittenNothing(self, size: int) -> bool:
         """Whether all of the last request is still in this process."""
-        # (With TLS, what is below has more to write than that.)
+        # With TLS the octets below count: they are more than the request, so that while so many are
+        # left no whole record of it has left.
         left = unsent(self.transport)
         if left is None:
             left = unsent(getattr(self.transport, "transport", None))
@@ -409,7 +412,9 @@ class HTTPClient:
                 if self._dialling:
                     next(reversed(self._dialling)).cancel()
                 else:
-                    next(each for each in reversed(self.connections) if not each.isReady).abort()
+                    opening = [x for x in self.connections if not (x.isReady or x.isLost)]
+                    for connection in opening[-1:]:
+                        connection.abort()
         exchange.end()
 
     def sweep(self) -> None:

@@ -83,8 +83,8 @@ EMFILE_INTERVAL: Final = 60.0
 """Seconds between two lines in the log on connections that the system refuses."""
 
 NEGOTIATES: Final = TWISTED.major == "NEXT" or TWISTED.major >= 26
-"""Whether clients are told what is spoken. Before, Twisted takes those who offer something without
-that, and with that refuses all but the first of them where pyOpenSSL is newer than it."""
+"""Whether clients that offer protocols (ALPN) are told which is spoken. Twisted 25.5 with a newer
+pyOpenSSL fails from the second connection on if a factory names some, and takes all if not."""
 
 _RECORD: Final = 2**14
 """Octets that TLS takes at once."""
@@ -158,8 +158,8 @@ def writeNow(transport: Any, data: bytes) -> None:
     """
     Write what is to leave at once, as far as the system takes it.
 
-    A transport writes in the next turn of the reactor, which costs more than the packet does. What
-    is written by this does not mix with what is written otherwise before it left.
+    A transport writes in the next turn of the reactor, which costs more than the packet does. With
+    TLS this overtakes what was written otherwise in the same turn: use one of both only.
     """
     if transport.disconnecting:
         return  # such as one whose peer has shown another certificate than it should
@@ -328,7 +328,7 @@ class Listener(ServerFactory):
         if isinstance(getattr(port, "_logger", None), Logger):
             new = RareLog(self.reactor, _log, EMFILE_INTERVAL)
             log = self._refusals.setdefault(self.reactor, new)
-            text = "connections refused: the process has too many open files (ulimit -n)"
+            text = "the system refuses connections, mostly for too many open files (ulimit -n)"
             observer: Any = lambda event: log.warn(text)  # noqa: E731
             port._logger = Logger(observer=observer)  # type: ignore[attr-defined]
 

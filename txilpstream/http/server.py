@@ -7,8 +7,8 @@ about lengths, folding and line ends, and such a connection ends.
 
 Memory is bounded before it is used: a head by its octets, a body by what was announced and by what
 came, connections by their L{Listener <txilpstream.http.listener.Listener>}. What was rejected:
-requests that wait behind one whose answer takes time. Who sends the next one before that is here
-loses his connection after it, as RFC 9112 section 9.3.2 allows.
+to read requests that come with one whose answer takes time. Who sends them may lose his connection
+after that answer, as RFC 9112 section 9.3.2 allows.
 """
 
 # (httptools has no annotations.)
@@ -235,10 +235,10 @@ class _Connection(TwistedProtocol):
         request.isLocal = self.isLocal
         fields = request.fields
         length = int(fields.get(b"content-length") or 0)
-        isAsking = b"expect" in fields
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise _Unfit(505)
+        isAsking = b"expect" in fields and version == "1.1"
         if fields.get(b"host") is None and (b"host" in fields or version == "1.1"):
             raise _Unfit(400)  # RFC 9112 section 3.2
         self._request = request

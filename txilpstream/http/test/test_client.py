@@ -188,7 +188,44 @@ class KeptTests(ClientTestCase):
         self.assertTrue(self.isKept(long, 18.9))
         self.assertFalse(self.isKept(long, 19.1))
         self.assertFalse(self.isKept(makeResponse(b"", 200, "Keep-Alive: timeout=1")))
-        self.assertFalse(self.isKept(makeResponse(b"", 200, "Keep-Alive: timeout=999999"), 25.1))
+        self.assertTrue(self.isKept(makeResponse(b"", 200, "Keep-Alive: timeout=600"), 598.9))
+        self.assertFalse(self.isKept(makeResponse(b"", 200, "Keep-Alive: timeout=600"), 599.1))
+
+    def test_nothingOfTheAnswerBefore(self) -> None:
+        """What an answer was says nothing of the next request, of which nothing is known."""
+        for before in (
+            makeResponse(b"", 429),
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            makeResponse(b""),
+        ):
+            for isLost in (True, False):
+                _, transport = self.ask(before)
+                exchange = self.begin()
+                self.assertEqual(transport.take(), REQUEST)
+                if isLost:
+                    transport.end()
+                else:
+                    self.client.abort(exchange, "late")
+                self.reactor.advance(0)
+                self.assertEqual((exchange.status, exchange.isComplete), (0, False))
+                self.assertTrue(exchange.isWritten)
+                self.assertNotEqual(exchange.problem, "")
+
+    def test_interim(self) -> None:
+        """An interim answer is none, whatever becomes of the connection then."""
+        exchange, transport = self.ask(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        transport.end()
+        self.reactor.advance(0)
+        self.assertEqual((exchange.status, exchange.isComplete), (0, False))
+        self.assertNotEqual(exchange.problem, "")
+
+    def test_more(self) -> None:
+        """A whole answer counts, whatever comes after it; its connection is not used again."""
+        for rest in (b"x", b"HTTP/1.1 200", makeResponse(b"z"), b"\x00" * 100):
+            exchange, transport = self.ask(makeResponse(b"y") + rest)
+            self.assertEqual((exchange.isComplete, exchange.body), (True, b"y"), rest)
+            self.assertEqual(exchange.problem, "")
+            self.assertTrue(transport.isAborted)
 
     def test_never(self) -> None:
         """Not after an answer of HTTP/1.0, one that closes, or one with more than was asked for."""

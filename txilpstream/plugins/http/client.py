@@ -57,6 +57,8 @@ REFUSALS: Final[Mapping[int, str]] = {
 """What an HTTP layer says before anything was done with a request, and what helps."""
 
 DOUBTS: Final[Mapping[int, str]] = {
+    200: "is the URL that of an ILP endpoint?",
+    **dict.fromkeys((301, 302, 303, 307, 308), "it redirects: give the URL that it leads to"),
     500: "ask the peer what went wrong there",
     502: "what stands before the peer could not reach it, or lost it: is it running?",
     503: "the peer is overloaded or being restarted: try again later",
@@ -80,10 +82,10 @@ def _isReply(body: bytes) -> bool:
 
 class HTTPSender:
     """
-    Sends Prepares to one peer, each as a request on a connection of its own.
+    Sends Prepares to one peer, each as a request.
 
-    As many connections are open as packets are unanswered. Packets beyond the window wait, and
-    those that wait for all of their time were not sent.
+    As many connections are open as packets are unanswered, and are kept for the next. Packets
+    beyond the window wait, and those that wait for all of their time were not sent.
     """
 
     def __init__(
