@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.testing import MemoryReactorClock
@@ -27,6 +28,7 @@ from txilpstream.test.support.httppeers import (
     connect,
     makeResponse,
 )
+from txilpstream.test.support.strategies import forAll
 from txilpstream.test.support.virtual import VirtualTestCase
 from txilpstream.wire.ilp import encodeReject
 
@@ -109,6 +111,55 @@ class SenderTestCase(VirtualTestCase):
         error = self.failureResultOf(waiting, ConnectionEnded).value
         self.assertIn(text, str(error))
         self.assertNotIn(TOKEN, str(error))
+
+
+ACTIONS: dict[str, tuple[bytes, bool]] = {
+    "answer": (makeResponse(FULFILL), False),
+    "answer and go": (makeResponse(FULFILL), True),
+    "answer with more": (makeResponse(FULFILL) + b"x", False),
+    "half an answer": (makeResponse(FULFILL)[:60], True),
+    "interim": (b"HTTP/1.1 103 Early Hints\r\n\r\n", True),
+    "refuse": (makeResponse(b"", 429), False),
+    "refuse and go": (makeResponse(b"", 429), True),
+    "fail": (makeResponse(b"", 503), False),
+    "go": (b"", True),
+    "nothing": (b"", False),
+}
+"""What a peer does once it has read a request: what it says, and whether it goes then."""
+
+
+class AnyPeerTests(SenderTestCase):
+    """Whatever peers do one after the other, no packet that one has read is said to be not sent."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.made: list[Transport] = []
+
+    @forAll(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=12), examples=300)
+    def test_any(self, names: list[str]) -> None:
+        """Each packet has one outcome, which is what its own request came to."""
+        for name in names:
+            said, isGone = ACTIONS[name]
+            outcomes: list[Any] = []
+            self.plugin.sendData(PREPARE).addBoth(outcomes.append)
+            while self.dialled < len(self.reactor.tcpClients):
+                self.made.append(self.accept())
+            (transport,) = [each for each in self.made if REQUEST in each.value()]
+            transport.clear()
+            if said:
+                self.give(transport, said)
+            if isGone:
+                transport.end()
+            self.reactor.advance(0)
+            if not outcomes:
+                self.reactor.pump([1.0] * 40)
+            (outcome,) = outcomes
+            if name.startswith("answer"):
+                self.assertEqual(outcome, FULFILL, names)
+            else:
+                isRefused = name.startswith("refuse")
+                self.assertEqual(bool(outcome.check(NotSent)), isRefused, names)
+                self.assertIsNotNone(outcome.check(NotSent, ConnectionEnded))
 
 
 class AnswerTests(SenderTestCase):
