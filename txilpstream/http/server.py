@@ -37,6 +37,9 @@ __all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Respo
 HEAD_LIMIT: Final = 16_384
 """Octets of a request's line and headers, and of its trailers."""
 
+STRANGER_TIME: Final = 60.0
+"""Seconds that a connection lasts in all that belongs to nobody."""
+
 ANSWER_TIME: Final = 60.0
 """Seconds that an answer may take: no hop holds a packet for more than half of that."""
 
@@ -150,7 +153,7 @@ class _Connection(TwistedProtocol):
 
     def __init__(self, server: HTTPServer) -> None:
         self.server = server
-        self.lastActive = server.reactor.seconds()
+        self._made = self.lastActive = server.reactor.seconds()
         self._parser: Any = HttpRequestParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
@@ -328,6 +331,8 @@ class _Connection(TwistedProtocol):
         server = self.server
         if self.answering is not None:
             return now - self.lastActive > ANSWER_TIME
+        if self.owner is None and now - self._made > STRANGER_TIME:
+            return True
         if self.requestBegan is not None and now - self.requestBegan > server.requestTime:
             return True
         return now - self.lastActive > server.idleTime

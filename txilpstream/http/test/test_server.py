@@ -458,6 +458,15 @@ class TimeTests(ServerTestCase):
             self.clock.advance(1)
         self.assertTrue(transport.isAborted)
 
+    def test_strangers(self) -> None:
+        """A connection that belongs to nobody has a minute in all, whatever is asked on it."""
+        owned, stranger = self.open(GET + b"Owner: alice\r\n\r\n"), self.open()
+        for _ in range(7):
+            for transport in (owned, stranger):
+                transport.protocol.dataReceived(GET + b"\r\n")
+            self.clock.pump([1.0] * 9)
+        self.assertEqual((owned.isAborted, stranger.isAborted), (False, True))
+
     def test_badLimits(self) -> None:
         """Numbers that are none."""
         bad: tuple[dict[str, Any], ...] = (
