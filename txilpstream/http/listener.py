@@ -161,17 +161,36 @@ def writeNow(transport: Any, data: bytes) -> None:
     A transport writes in the next turn of the reactor, which costs more than the packet does. With
     TLS this overtakes what was written otherwise in the same turn: use one of both only.
     """
-    if transport.disconnecting:
+    if transport.disconnecting or getattr(transport, "_aborting", False):
         return  # such as one whose peer has shown another certificate than it should
-    if isinstance(transport, TLSMemoryBIOProtocol) and len(data) <= _RECORD:
-        tls = transport.getHandle()
-        try:
-            tls.send(data)
-        except SSLError:  # for Twisted to find, or to wait for
-            transport.write(data)
-            return
-        data, transport = tls.bio_read(2 * _RECORD), transport.transport
-    if unsent(transport) == 0 and transport.connected:
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        octets, left = _encrypt(transport.getHandle(), data)
+        _writeBelow(transport.transport, octets)
+        if left:  # for Twisted to find what is wrong, or to wait for it
+            transport.write(left)
+    else:
+        _writeBelow(transport, data)
+
+
+def _encrypt(tls: Any, data: bytes) -> tuple[bytes, bytes]:
+    """What TLS makes of octets, a record after the other, and those that it does not take now."""
+    taken = 0
+    made: list[bytes] = []
+    try:
+        while taken < len(data):
+            taken += tls.send(data[taken : taken + _RECORD])
+    except SSLError:
+        pass
+    try:
+        while not made or len(made[-1]) == 2 * _RECORD:
+            made.append(tls.bio_read(2 * _RECORD))
+    except SSLError:  # there is no more
+        pass
+    return b"".join(made), data[taken:]
+
+
+def _writeBelow(transport: Any, data: bytes) -> None:
+    if data and unsent(transport) == 0 and transport.connected:
         sent = transport.writeSomeData(data)
         if sent == len(data):
             return

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import Any
 
+from OpenSSL.SSL import Error as SSLError
 from twisted.internet import reactor as installed
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -464,6 +465,32 @@ class WritingTests(TestCase):
     async def test_secure(self) -> None:
         """Over TLS."""
         await self.check(isSecure=True)
+
+    def test_parts(self) -> None:
+        """TLS may take less than it is given, and make more than is read at once; none is lost."""
+
+        class TLS:
+            def __init__(self, most: int, stop: int) -> None:
+                self.most, self.stop, self.made = most, stop, b""
+
+            def send(self, data: bytes) -> int:
+                if len(self.made) >= self.stop:
+                    raise SSLError
+                self.made += data[: self.most]
+                return min(self.most, len(data))
+
+            def bio_read(self, size: int) -> bytes:
+                if not self.made:
+                    raise SSLError
+                part, self.made = self.made[:size], self.made[size:]
+                return part
+
+        data = bytes(range(256)) * 512
+        for most in (1, 512, 16_384):
+            for stop in (0, 1, 32_768, 65_536, len(data)):
+                made, left = listener._encrypt(TLS(most, stop), data)
+                self.assertEqual(made + left, data)
+                self.assertEqual(bool(left), stop < len(data))
 
     async def test_lost(self) -> None:
         """What finds the connection lost is left to the reactor, which ends it."""
