@@ -37,6 +37,9 @@ __all__ = ["HEAD_LIMIT", "HTTPServer", "Headers", "IResource", "Request", "Respo
 HEAD_LIMIT: Final = 16_384
 """Octets of a request's line and headers, and of its trailers."""
 
+MOST_HEADERS: Final = 100
+"""Headers of a request, and trailers: each costs more than its octets."""
+
 STRANGER_TIME: Final = 60.0
 """Seconds that a connection lasts in all that belongs to nobody."""
 
@@ -148,8 +151,9 @@ class _Connection(TwistedProtocol):
     isLocal = False
     _request: Request | None = None
     _isPaused = False
+    _isFull = False
     _target = b""
-    _size = 0
+    _size = _raw = 0
 
     def __init__(self, server: HTTPServer) -> None:
         self.server = server
@@ -163,6 +167,7 @@ class _Connection(TwistedProtocol):
         """Count among the server's connections."""
         self.server.join(self)
         setNoDelay(self.transport)
+        self.transport.registerProducer(self, True)
         self.isLocal = isOnLoopback(self.transport)
 
     @property
@@ -185,9 +190,14 @@ class _Connection(TwistedProtocol):
             self.requestBegan = self.lastActive
         if self._request is None:
             self._size += len(data)
+        else:
+            self._raw += len(data)
         try:
             self._parser.feed_data(data)
             if self._request is None and self._size > HEAD_LIMIT:
+                raise _Unfit(431)
+            # What chunks and trailers cost beside a body: even of one that is not complete.
+            if self._request is not None and self._raw > 2 * self._size + HEAD_LIMIT:
                 raise _Unfit(431)
         except HttpParserUpgrade:
             pass  # it is answered as if it had not asked for that, and nothing follows
@@ -219,9 +229,10 @@ class _Connection(TwistedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer: those mean nothing here, and only count."""
-        if self._request is None:
-            self._headers.append((name.lower(), value))
-        else:
+        self._headers.append((name.lower(), value))
+        if len(self._headers) > MOST_HEADERS:
+            raise _Unfit(431)
+        if self._request is not None:
             self._size += len(name) + len(value)
             if self._size > self.server.bodyLimit + HEAD_LIMIT:
                 raise _Unfit(431)
@@ -235,9 +246,15 @@ class _Connection(TwistedProtocol):
             if size > HEAD_LIMIT:
                 raise _Unfit(431)
         request = Request(self._parser.get_method(), self._target, self._headers)
+        self._headers = []  # for trailers
         request.isLocal = self.isLocal
         fields = request.fields
-        length = int(fields.get(b"content-length") or 0)
+        given = fields.get(b"content-length") or b"0"
+        if len(given) > 20:
+            raise _Unfit(400)
+        length = int(given)
+        if (fields.get(b"transfer-encoding", b"chunked") or b"").lower() != b"chunked":
+            raise _Unfit(501)  # RFC 9112 section 6.1
         version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise _Unfit(505)
@@ -245,7 +262,7 @@ class _Connection(TwistedProtocol):
         if fields.get(b"host") is None and (b"host" in fields or version == "1.1"):
             raise _Unfit(400)  # RFC 9112 section 3.2
         self._request = request
-        self._size = 0
+        self._size = self._raw = 0
         refusal = request.refusal = self.server.begin(self, request)
         # Who waits to be asked for his body gets the refusal and not the question.
         if length > self.server.bodyLimit or (isAsking and refusal is not None):
@@ -283,6 +300,22 @@ class _Connection(TwistedProtocol):
             response.addErrback(lambda failure: failed(failure.type))
             response.addCallback(self._answer, request)
 
+    # --- Nobody reads the answers --------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Read no more requests until answers are read."""
+        self._isFull = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on, unless a request waits for its answer."""
+        self._isFull = False
+        if not self._isPaused:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is lost: that is told otherwise."""
+
     # --- Answers, and the end ------------------------------------------------------------------
 
     def _answer(self, response: Response, request: Request) -> None:
@@ -299,7 +332,8 @@ class _Connection(TwistedProtocol):
         elif self._isPaused:
             self._isPaused = False
             held, self._held = self._held, b""
-            self.transport.resumeProducing()
+            if not self._isFull:
+                self.transport.resumeProducing()
             self.dataReceived(held)
 
     def _refuse(self, status: int) -> None:
@@ -319,6 +353,7 @@ class _Connection(TwistedProtocol):
         """End it when all is written; what comes now is not looked at."""
         self.isEnding = True
         self._parts, self._held = [], b""
+        self.transport.unregisterProducer()  # TLS waits for it
         self.transport.loseConnection()
 
     def abort(self) -> None:

@@ -5,15 +5,21 @@ gives way.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
+from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import TestCase
 
 from txilpstream.errors import LocalError
+from txilpstream.http.listener import unsent
 from txilpstream.http.server import HEAD_LIMIT, HTTPServer, Request, Response
 from txilpstream.test.support.httppeers import WALL, Endpoint, Events, Transport, chunked, connect
 from txilpstream.test.support.httppeers import Response as Reply
@@ -221,7 +227,7 @@ class StrictTests(ServerTestCase):
             transport = self.open(octets + GET + b"\r\n")
             self.assertTrue(transport.isEnding, octets)
             answered = [reply.status for reply in self.replies(transport)]
-            self.assertIn(answered, ([400], [405], [505]), octets)
+            self.assertIn(answered, ([400], [405], [501], [505]), octets)
             self.clock.advance(0)
             seen = [request.target for request in self.resource.asked]
             self.assertEqual(seen, [], octets)
@@ -255,6 +261,44 @@ class StrictTests(ServerTestCase):
         transport = self.open(*([b"\r\n" * 1000] * 10))
         self.assertTrue(transport.isEnding)
         self.assertEqual(self.resource.begun, [])
+
+    def test_manyHeaders(self) -> None:
+        """A header costs more than its octets: their number has a limit, in trailers too."""
+        lines = b"".join(b"X%d: y\r\n" % number for number in range(101))
+        self.assertEqual(self.replies(self.open(GET + lines + b"\r\n"))[0].status, 431)
+        self.assertEqual(self.resource.begun, [])
+        head = GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+        self.assertEqual(self.replies(self.open(head + lines + b"\r\n"))[0].status, 431)
+        self.assertEqual(self.resource.asked, [])
+        few = b"".join(b"X%d: y\r\n" % number for number in range(98))
+        self.assertEqual(self.replies(self.open(GET + few + b"\r\n"))[0].status, 200)
+
+    def test_endlessTrailer(self) -> None:
+        """What comes beside a body is bounded: of a trailer, or a chunk's line, without end."""
+        for begin in (b"0\r\nX: ", b"1;", b"0\r\n"):
+            transport = self.open(GET + b"Transfer-Encoding: chunked\r\n\r\n" + begin)
+            count = 0
+            while not transport.isEnding and count < 100:
+                count += 1
+                transport.protocol.dataReceived(b"a" * 1000)
+            self.assertTrue(transport.isEnding, begin)
+            self.assertLess(count, 20)
+            self.assertEqual(self.replies(transport)[0].status // 100, 4)
+        self.assertEqual(self.resource.asked, [])
+
+    def test_smallChunks(self) -> None:
+        """A body may come in small chunks."""
+        body = chunked(*[b"xx"] * 50)
+        transport = self.open(GET + b"Transfer-Encoding: Chunked\r\n\r\n", body)
+        self.assertEqual(self.replies(transport)[0].body, b"xx" * 50)
+
+    def test_numbers(self) -> None:
+        """A length of many digits, or a coding that is not read here."""
+        transport = self.open(GET + b"Content-Length: " + b"0" * 5000 + b"1\r\n\r\nx")
+        self.assertEqual(self.replies(transport)[0].status, 400)
+        transport = self.open(GET + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+        self.assertEqual(self.replies(transport)[0].status, 501)
+        self.assertEqual(self.resource.asked, [])
 
     def test_body(self) -> None:
         """A body has its limit, announced or not; what comes after it is ignored."""
@@ -290,6 +334,46 @@ class StrictTests(ServerTestCase):
         self.assertEqual([each.body for each in self.replies(transport)], [b"abc", b"hi", b""])
         transport.end()
         self.clock.advance(0)
+
+
+class UnreadTests(TestCase):
+    """Whoever asks and does not read."""
+
+    async def test_unread(self) -> None:
+        """His answers are kept for him, and he is not heard until he has read them."""
+        reactor: Any = installed
+        endpoint: Any = serverFromString(reactor, "tcp:0:interface=127.0.0.1")
+        server = HTTPServer(reactor, endpoint, Resource())
+        await server.start()
+        self.addCleanup(server.stop)
+        port: Any = server.port
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        self.addCleanup(client.close)
+        client.setblocking(False)
+        request, sent, idle = GET + b"\r\n", 0, 0
+        octets = request * 1_000_000
+        while idle < 20:
+            await deferLater(reactor, 0.01)
+            idle += 1
+            with contextlib.suppress(BlockingIOError):
+                while sent < len(octets):
+                    sent += client.send(octets[sent : sent + 65_536])
+                    idle = 0
+        self.assertLess(sent, len(octets))
+        (connection,) = server.connections
+        held: Any = connection
+        self.assertLess(unsent(held.transport) or 0, 2_000_000)
+        answered, idle = 0, 0
+        while idle < 20:
+            await deferLater(reactor, 0.01)
+            idle += 1
+            with contextlib.suppress(BlockingIOError):
+                while found := client.recv(65_536):
+                    answered += found.count(b"\n\r\n")
+                    idle = 0
+        # (Some ends of heads are cut by what is read at once.)
+        self.assertGreater(answered, sent // len(request) * 0.95)
+        self.assertLessEqual(answered, sent // len(request))
 
 
 class ResponseTests(ServerTestCase):

@@ -370,9 +370,10 @@ class PageTests(ServerTestCase):
     def test_rebound(self) -> None:
         """On this machine's own address, under a name that a page had lead there."""
         for host, status in (("evil.example", 403), ("localhost:1", 200), ("[::1]", 200)):
-            transport = self.open()
+            connection = self.endpoint.factory.buildProtocol(None)
+            transport = Transport(self.clock, connection)
             transport.hostAddr = IPv4Address("TCP", "127.0.0.1", 7771)
-            transport.protocol.connectionMade()
+            connection.makeConnection(transport)
             request = makeRequest().replace(b"Host: test", f"Host: {host}".encode())
             transport.protocol.dataReceived(request)
             self.assertEqual(Response(transport.take()).status, status, host)
