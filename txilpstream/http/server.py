@@ -293,12 +293,12 @@ class _Connection(TwistedProtocol):
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.answering = request
         response = request.refusal or self.server.respond(request)
-        if isinstance(response, Response):
-            self._answer(response, request)
-        else:
+        if isinstance(response, Deferred):
             failed = self.server.failed
             response.addErrback(lambda failure: failed(failure.type))
             response.addCallback(self._answer, request)
+        else:
+            self._answer(response, request)
 
     # --- Nobody reads the answers --------------------------------------------------------------
 
@@ -318,12 +318,14 @@ class _Connection(TwistedProtocol):
 
     # --- Answers, and the end ------------------------------------------------------------------
 
-    def _answer(self, response: Response, request: Request) -> None:
+    def _answer(self, response: object, request: Request) -> None:
         """Answer; the connection takes its next request if both sides are for it."""
         if self.answering is not request:  # nobody is there any more
             return
         self.answering = None
         server = self.server
+        if not isinstance(response, Response):
+            response = server.failed(type(response))
         isLast = response.isLast or not request.isKept or server.isStopping
         writeNow(self.transport, server.encode(response, isLast, request.method == b"HEAD"))
         self.lastActive = server.reactor.seconds()
@@ -443,7 +445,7 @@ class HTTPServer(Listener):
         except Exception as error:
             return self.failed(type(error))
 
-    def failed(self, kind: type[BaseException] | None) -> Response:
+    def failed(self, kind: type | None) -> Response:
         """What is answered where the resource has failed."""
         name = getattr(kind, "__name__", "something")
         self.rareLog.warn("answering a request raised {kind}", kind=name)

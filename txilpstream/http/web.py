@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
@@ -27,6 +28,8 @@ from txilpstream.http.server import IResource, Request, Response
 from txilpstream.http.url import URL, isInside
 
 __all__ = ["WebResource", "fetchBy"]
+
+_log = Logger()
 
 
 def _pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -57,7 +60,7 @@ class WebResource(Resource):
         target = path.encode("ascii") + b"?" * (b"?" in request.uri)
         headers = _pairs(request.requestHeaders)
         asked = Request(request.method, target, headers, content)
-        asked.isLocal = isOnLoopback(request.transport)
+        asked.isLocal = not request.isSecure() and isOnLoopback(request.transport)
         gone: list[Failure] = []
 
         def lost(reason: Failure) -> None:
@@ -77,8 +80,21 @@ class WebResource(Resource):
             answered: Deferred[Any] = maybeDeferred(
                 lambda: begin(asked) or self._resource.respond(asked)
             )
-            answered.addCallback(write).addErrback(request.processingFailed)
+            answered.addCallback(_checked).addErrback(_failed).addCallback(write)
         return NOT_DONE_YET
+
+
+def _checked(response: object) -> Response:
+    if not isinstance(response, Response):
+        raise TypeError("a resource gave no Response")
+    return response
+
+
+def _failed(failure: Failure) -> Response:
+    """What is answered where a resource has failed; what its error says may be secret."""
+    kind = failure.type.__name__ if failure.type is not None else ""
+    _log.error("answering a request raised {kind}", kind=kind)
+    return Response(500)
 
 
 def _write(request: Any, response: Response) -> None:

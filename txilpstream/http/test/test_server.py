@@ -411,6 +411,14 @@ class ResponseTests(ServerTestCase):
         self.resource.answer = lambda request: Response(299)
         self.assertTrue(self.open(GET + b"\r\n").take().startswith(b"HTTP/1.1 299 Status\r\n"))
 
+    def test_nothing(self) -> None:
+        """What is no response is answered with 500, at once or later."""
+        nothing: Deferred[Any] = Deferred()
+        nothing.callback(None)
+        for answer in (lambda request: None, lambda request: nothing):
+            self.resource.answer = answer
+            self.assertEqual(self.replies(self.open(GET + b"\r\n"))[0].status, 500)
+
     def test_failed(self) -> None:
         """What fails in a resource is answered with 500, and said rarely, without its words."""
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from OpenSSL.crypto import Error as PEMError
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.internet.ssl import PrivateCertificate
 from twisted.web.iweb import IPolicyForHTTPS
@@ -96,6 +96,7 @@ class HTTPPlugin(PluginBase):
         self._isConnected = False
         self._isEnding = False
         self._ended: Waiters[None] = Waiters()
+        self._returning: Waiters[None] = Waiters()
 
     @property
     def port(self) -> IListeningPort | None:
@@ -109,12 +110,13 @@ class HTTPPlugin(PluginBase):
         """
         Begin to listen, and to take packets; no connection is made before the first packet.
 
-        @return: fires when this listens; fails if it cannot.
+        @return: fires when this listens, after it was disconnected if it is being so; fails if it
+            cannot, or with C{CancelledError} if it is disconnected before.
         """
         if self._isConnected:
             return succeed(None)
         if self._isEnding:
-            return self._ended.add().addCallback(lambda _: self.connect())
+            return self._returning.add().addCallback(lambda _: self.connect())
         if self._server is not None:
             return self._server.start().addCallback(self._begin)
         self._begin()
@@ -134,6 +136,7 @@ class HTTPPlugin(PluginBase):
         <txilpstream.errors.ConnectionEnded>}. Requests of the peer's that are being answered have
         some seconds to end.
         """
+        self._returning.fail(CancelledError())
         if self._isConnected:
             self._isConnected = False
             self._isEnding = True
@@ -146,6 +149,7 @@ class HTTPPlugin(PluginBase):
     def _cbEnded(self, results: list[None]) -> None:
         self._isEnding = False
         self._ended.fire(None)
+        self._returning.fire(None)
 
     def isConnected(self) -> bool:
         """Whether packets can be sent or taken; a peer that cannot be reached changes nothing."""

@@ -180,6 +180,23 @@ class PluginTests(VirtualTestCase):
         self.endpoint.port.stopped = None
         self.end(plugin)
 
+    def test_lastWord(self) -> None:
+        """Who makes it ready while it ends, and gives that up too, has it not ready."""
+        ending: Deferred[None] = Deferred()
+        self.endpoint.port.stopped = ending
+        plugin = self.make("http://127.0.0.1")
+        plugin.connect()
+        first = plugin.disconnect()
+        again = plugin.connect()
+        last = plugin.disconnect()
+        self.failureResultOf(again, CancelledError)
+        self.reactor.advance(0)
+        ending.callback(None)
+        for each in (first, last):
+            self.successResultOf(each)
+        self.assertFalse(plugin.isConnected())
+        self.assertIsNone(plugin.port)
+
     def test_impossible(self) -> None:
         for url, options, text in (
             (None, {}, "endpoint"),
