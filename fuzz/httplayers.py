@@ -126,6 +126,7 @@ HTTP: Final = (
             REQUEST + makeRequest(ILP[1], token="token"),
             makeRequest(chunked(ILP[0]), "Transfer-Encoding: chunked", length=None, token="token"),
             makeRequest(token="wrong"),
+            makeRequest(ILP[0], "Connection: Upgrade", "Upgrade: h2c", token="token"),
             *(octets + REQUEST for octets in REQUESTS),
         ],
         checkServer,

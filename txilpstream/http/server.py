@@ -49,6 +49,9 @@ ANSWER_TIME: Final = 60.0
 KEEP_MARGIN: Final = 2
 """Seconds that a connection is kept for longer than it is said to be."""
 
+_UPGRADING: Final = frozenset([b"connection", b"upgrade"])
+"""Headers without which a request asks for no other protocol."""
+
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -152,6 +155,7 @@ class _Connection(TwistedProtocol):
     _request: Request | None = None
     _isPaused = False
     _isFull = False
+    _anew = b""
     _target = b""
     _size = _raw = 0
 
@@ -199,8 +203,12 @@ class _Connection(TwistedProtocol):
             # What chunks and trailers cost beside a body: even of one that is not complete.
             if self._request is not None and self._raw > 2 * self._size + HEAD_LIMIT:
                 raise _Unfit(431)
-        except HttpParserUpgrade:
-            pass  # it is answered as if it had not asked for that, and nothing follows
+        except HttpParserUpgrade as upgrade:
+            # It is answered as if it had not asked for that, and nothing follows.
+            if self._anew:
+                octets, self._anew = self._anew + data[upgrade.args[0] :], b""
+                self._parser = HttpRequestParser(self)
+                self.dataReceived(octets)
         except (HttpParserError, _Unfit) as error:
             # What was raised from within the parser stands in the context of its error.
             cause = error if isinstance(error, _Unfit) else error.__context__
@@ -261,6 +269,13 @@ class _Connection(TwistedProtocol):
         isAsking = b"expect" in fields and version == "1.1"
         if fields.get(b"host") is None and (b"host" in fields or version == "1.1"):
             raise _Unfit(400)  # RFC 9112 section 3.2
+        hasBody = length or b"transfer-encoding" in fields
+        if hasBody and self._parser.should_upgrade() and request.method != b"CONNECT":
+            # The parser would read no body; we ignore that wish (RFC 9110 section 7.8).
+            lines = [b"%b %b HTTP/%b" % (request.method, request.target, version.encode("ascii"))]
+            lines += [b"%b: %b" % each for each in request.headers if each[0] not in _UPGRADING]
+            self._anew = b"\r\n".join([*lines, b"", b""])
+            return
         self._request = request
         self._size = self._raw = 0
         refusal = request.refusal = self.server.begin(self, request)
@@ -283,6 +298,8 @@ class _Connection(TwistedProtocol):
 
     def on_message_complete(self) -> None:
         """All of the request is here: have it answered."""
+        if self._anew:
+            return
         request, self._request = self._request, None
         self.requestBegan = None
         self._size = 0

@@ -244,6 +244,21 @@ class StrictTests(ServerTestCase):
             self.assertEqual((reply.status, reply.headers["connection"]), (200, "close"))
             self.assertTrue(transport.isEnding)
 
+    def test_upgradeWithBody(self) -> None:
+        """The body of one that would rather speak something else is read, however it comes."""
+        wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+        for octets in (
+            GET + wish + b"Content-Length: 2\r\n\r\nhi",
+            GET + wish + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        ):
+            for cut in (0, 20, len(octets) - 1):
+                transport = self.open(octets[:cut], octets[cut:], GET + b"\r\n")
+                replies = self.replies(transport)
+                self.assertEqual([reply.body for reply in replies], [b"hi", b""], (octets, cut))
+                self.assertEqual(self.resource.asked[-2].target, b"/a?b")
+        connect = b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+        self.assertTrue(self.open(connect).isEnding)
+
     def test_longHead(self) -> None:
         """A head has its limit, whether it comes at once or without end."""
         long = b"X: " + b"y" * HEAD_LIMIT + b"\r\n"
